@@ -1,0 +1,57 @@
+"""Header names and values that cross a process boundary.
+
+Written by Envoy's compiled routes, the replica and the guard; read by all three. A client may set only
+``DATA_CLASS``, ``ROUTE`` and ``REQUEST_ID``: everything else that begins with ``PREFIX`` is stripped at the door.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+PREFIX: Final = "x-tandem-"
+
+MODEL: Final = "x-tandem-model"
+"""Cluster that a first attempt takes: ``model|<name from the body>``. Set by the gateway alone."""
+
+ESCALATED: Final = "x-tandem-escalated"
+"""Cluster that a redirected request takes: ``escalated|<name from the body>``. Set by the gateway alone."""
+
+STREAM: Final = "x-tandem-stream"
+"""``true`` when the body asks for a stream; chooses the route's timeouts. Set by the gateway alone."""
+
+DEPLOYMENT: Final = "x-tandem-deployment"
+"""``namespace/name`` of the ModelDeployment, from the chosen cluster's metadata. Set by the gateway alone."""
+
+REASON: Final = "x-tandem-reason"
+"""Why a request left local: a ``Reason``. From the replica with its redirect, or from the guard."""
+
+TOKEN: Final = "x-tandem-token"
+"""Proof that a redirect came from this deployment's replica."""
+
+ATTEMPTS: Final = "x-tandem-attempts"
+"""How many upstreams were tried, on every response."""
+
+DESTINATION: Final = "x-tandem-destination"
+"""``local`` or ``cloud/<endpoint>``, on every response that a destination gave."""
+
+DATA_CLASS: Final = "x-tandem-data-class"
+"""From the client: raises (never lowers) the data class of this request."""
+
+ROUTE: Final = "x-tandem-route"
+"""From the client: ``local`` keeps the request on the premises."""
+
+REQUEST_ID: Final = "x-request-id"
+
+ATTEMPT_COUNT: Final = "x-envoy-attempt-count"
+"""Envoy's own count, from 1; starts again after a redirect."""
+
+RATE_LIMITED: Final = "x-envoy-ratelimited"
+"""On a 429: Envoy must not retry it, the answer is final."""
+
+
+class Reason(StrEnum):
+    """Why a request was answered by a cloud."""
+
+    OVERFLOW = "overflow"
+    FAILOVER = "failover"
+    BRIDGE = "bridge"
+    ESCALATION = "escalation"
