@@ -1,0 +1,92 @@
+"""Child processes with an owner: each is stopped by its own handle, and dies with the process that started it."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """Return a TCP port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Process:
+    """One running program, with its log in a file; the whole session that it leads is stopped with it."""
+
+    def __init__(self, name: str, command: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as out:
+            self._popen = subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  the child calls prctl and nothing else
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._popen.poll() is None
+
+    def check(self) -> None:
+        """Raise ``RuntimeError`` with the end of the log when the program is gone."""
+        if not self.alive:
+            raise RuntimeError(f"{self.name} ended with {self._popen.returncode}: {self.tail()}")
+
+    def tail(self, characters: int = 2000) -> str:
+        return self.log.read_text(errors="replace")[-characters:]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the program alone."""
+        if self.alive:
+            self._popen.send_signal(number)
+
+    def kill(self) -> None:
+        """End it at once, as a crash would, with everything in its session."""
+        self._signal_session(signal.SIGKILL)
+        self._popen.wait()
+
+    def stop(self, grace_seconds: float = 10) -> None:
+        """End it politely; what is left of its session after the grace is killed."""
+        self.signal(signal.SIGTERM)
+        try:
+            self._popen.wait(grace_seconds)
+        except subprocess.TimeoutExpired:
+            pass
+        self.kill()
+
+    def _signal_session(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self._popen.pid, number)
+        except ProcessLookupError:
+            return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
