@@ -1,10 +1,8 @@
 """The ladder of data classes. Used by the API, the guard's policy and the guard itself."""
 
 from enum import StrEnum
-from functools import total_ordering
 
 
-@total_ordering
 class DataClass(StrEnum):
     """How sensitive a request's content is: Public < Internal < Confidential < Restricted."""
 
@@ -18,10 +16,18 @@ class DataClass(StrEnum):
         """Position on the ladder, 0 for Public."""
         return list(DataClass).index(self)
 
+    # All four, spelt out: str has them already, so functools.total_ordering would leave three comparing letters.
     def __lt__(self, other: object) -> bool:
-        if not isinstance(other, DataClass):
-            return NotImplemented
-        return self.rank < other.rank
+        return self.rank < other.rank if isinstance(other, DataClass) else NotImplemented
+
+    def __le__(self, other: object) -> bool:
+        return self.rank <= other.rank if isinstance(other, DataClass) else NotImplemented
+
+    def __gt__(self, other: object) -> bool:
+        return self.rank > other.rank if isinstance(other, DataClass) else NotImplemented
+
+    def __ge__(self, other: object) -> bool:
+        return self.rank >= other.rank if isinstance(other, DataClass) else NotImplemented
 
 
 def from_header(value: str | None, *, floor: DataClass) -> DataClass:
