@@ -1,0 +1,104 @@
+"""The snapshot that every decision reads. Pure: filled by ``reconcile``, read by ``plan`` and ``readiness``.
+
+``None`` always means "could not be read", never "zero" or "absent": whoever meets it holds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tandem_operator.api.v1alpha1 import CloudEndpoint, ModelDeployment, Target
+
+
+class AppStatus(StrEnum):
+    """A Serve application's status in Ray's words, and ``ABSENT``: Ray answered, and does not know it."""
+
+    ABSENT = "ABSENT"
+    NOT_STARTED = "NOT_STARTED"
+    DEPLOYING = "DEPLOYING"
+    RUNNING = "RUNNING"
+    UNHEALTHY = "UNHEALTHY"
+    DEPLOY_FAILED = "DEPLOY_FAILED"
+    DELETING = "DELETING"
+
+
+@dataclass(frozen=True, slots=True)
+class AppState:
+    """One Serve application as the Ray cluster told it just now."""
+
+    status: AppStatus
+    message: str = ""
+    """Ray's own words, without colours and stack frames that say nothing."""
+
+    target: int | None = None
+    """Replicas that Ray is told to keep; None = unknown."""
+
+    running: int = 0
+    """Replicas in state RUNNING."""
+
+    starting: int = 0
+    """Replicas that exist and are not yet RUNNING."""
+
+    targets: tuple[Target, ...] | None = None
+    """Where its replicas listen; None = unknown (an empty or foreign answer), so the last known ones stay."""
+
+    failures: tuple[str, ...] = ()
+    """What Ray says about replicas that did not start, newest last."""
+
+
+class ProgrammedState(StrEnum):
+    """Whether every live gateway has acknowledged an owner's resources."""
+
+    NO_GATEWAY = "NoGateway"
+    PENDING = "Pending"
+    REJECTED = "Rejected"
+    YES = "Programmed"
+
+
+@dataclass(frozen=True, slots=True)
+class Programmed:
+    state: ProgrammedState
+    message: str = ""
+    """What the gateway said when it refused."""
+
+
+class RayAccess(StrEnum):
+    """What the administrator's configuration says about ``ray.external`` for this namespace."""
+
+    ALLOWED = "Allowed"
+    UNKNOWN_CLUSTER = "UnknownRayCluster"
+    NOT_ALLOWED = "RayClusterNotAllowed"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Bare model names: what this deployment asked for, after its elders took theirs."""
+
+    granted: tuple[str, ...]
+    """Names that lead to it, ``namespace/name`` last."""
+
+    taken: Mapping[str, str] = field(default_factory=dict)
+    """Name → ``namespace/name`` of the older deployment that keeps it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything that the plan for one ModelDeployment reads."""
+
+    deployment: ModelDeployment
+    names: Names
+    ray: RayAccess
+    app: AppState | None
+    """None = the Ray cluster could not be read."""
+
+    app_error: str = ""
+    """Why ``app`` is None, for the condition."""
+
+    endpoints: Mapping[str, CloudEndpoint] = field(default_factory=dict)
+    """The CloudEndpoints that exist, by name."""
+
+    credentials: Mapping[str, bool | None] = field(default_factory=dict)
+    """Endpoint name → whether its Secret gave a usable key; None or missing = not read yet."""
+
+    namespace_labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels of the deployment's own namespace."""
