@@ -1,12 +1,13 @@
 """Child processes with an owner: each is stopped by its own handle, and dies with the process that started it."""
 
+import contextlib
 import ctypes
 import os
-import signal
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
 from types import TracebackType
 from typing import Self
 
@@ -15,7 +16,7 @@ _LIBC = ctypes.CDLL(None)
 
 
 def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, SIGTERM)
 
 
 def free_port(host: str = "127.0.0.1") -> int:
@@ -29,7 +30,9 @@ def free_port(host: str = "127.0.0.1") -> int:
 class Process:
     """One running program, with its log in a file; the whole session that it leads is stopped with it."""
 
-    def __init__(self, name: str, command: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -60,26 +63,24 @@ class Process:
     def tail(self, characters: int = 2000) -> str:
         return self.log.read_text(errors="replace")[-characters:]
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: Signals) -> None:
         """Send a signal to the program alone."""
         if self.alive:
             self._popen.send_signal(number)
 
     def kill(self) -> None:
         """End it at once, as a crash would, with everything in its session."""
-        self._signal_session(signal.SIGKILL)
+        self._signal_session(SIGKILL)
         self._popen.wait()
 
     def stop(self, grace_seconds: float = 10) -> None:
         """End it politely; what is left of its session after the grace is killed."""
-        self.signal(signal.SIGTERM)
-        try:
+        self.signal(SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(grace_seconds)
-        except subprocess.TimeoutExpired:
-            pass
         self.kill()
 
-    def _signal_session(self, number: signal.Signals) -> None:
+    def _signal_session(self, number: Signals) -> None:
         try:
             os.killpg(self._popen.pid, number)
         except ProcessLookupError:
@@ -88,5 +89,7 @@ class Process:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
