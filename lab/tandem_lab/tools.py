@@ -110,6 +110,12 @@ def _search(pattern: str, text: str) -> str:
     return found.group(1)
 
 
+def _find_uv() -> str | None:
+    """Return uv as ``lab/install.sh`` finds or puts it, which need not be on ``PATH``."""
+    places = [os.environ.get("UV"), shutil.which("uv"), Path.home() / ".local/bin/uv", paths.cache() / "uv/bin/uv"]
+    return next((str(place) for place in places if place and os.access(place, os.X_OK)), None)
+
+
 def _go_on_path() -> tuple[int, ...] | None:
     if shutil.which("go") is None:
         return None
@@ -124,7 +130,7 @@ def _build_missing(folder: Path, flags: Sequence[str], report: Report) -> None:
     if not wanted:
         return
     go_mod = MODULE.joinpath("go.mod").read_text()
-    go = go_command(go_mod, on_path=_go_on_path(), uv=os.environ.get("UV") or shutil.which("uv"))
+    go = go_command(go_mod, on_path=_go_on_path(), uv=_find_uv())
     report(
         f"Building the test cluster from source ({', '.join(wanted)}): about 7 minutes on 2 cores.\n"
         f"Slow only once: a real Kubernetes is compiled here, from modules that go.sum verifies, and kept in {folder}"
