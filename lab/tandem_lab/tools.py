@@ -93,9 +93,7 @@ def go_command(go_mod: str, *, on_path: tuple[int, ...] | None, uv: str | None) 
     if uv is not None:
         return [uv, "tool", "run", "--from", GO_PACKAGE, "go"]
     wanted = ".".join(map(str, needed))
-    raise ToolError(
-        f"Go {wanted} or newer is needed to build the test cluster: install it, or install uv, which can fetch it"
-    )
+    raise ToolError(f"building the test cluster needs Go {wanted} or newer: install it, or uv, which can fetch it")
 
 
 def parse_version(text: str) -> tuple[int, ...]:
