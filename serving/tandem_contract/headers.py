@@ -21,6 +21,18 @@ STREAM: Final = "x-tandem-stream"
 DEPLOYMENT: Final = "x-tandem-deployment"
 """``namespace/name`` of the ModelDeployment, from the chosen cluster's metadata. Set by the gateway alone."""
 
+HOME: Final = "x-tandem-home"
+"""Cluster of a request that must stay at home: ``home|<name from the body>``. Set by the gateway alone."""
+
+REQUESTED: Final = "x-tandem-requested"
+"""The model name from the body, as the client wrote it: for errors and the access log. Set by the gateway alone."""
+
+HOP: Final = "x-tandem-hop"
+"""The gateway's own id of one leg (before or after a redirect) of one request; clients may choose ``x-request-id``."""
+
+ENDPOINT: Final = "x-tandem-endpoint"
+"""gRPC metadata, not an HTTP header: the CloudEndpoint whose internal listener calls the guard."""
+
 REASON: Final = "x-tandem-reason"
 """Why a request left local: a ``Reason``. From the replica with its redirect, or from the guard."""
 
@@ -30,8 +42,17 @@ TOKEN: Final = "x-tandem-token"
 ATTEMPTS: Final = "x-tandem-attempts"
 """How many upstreams were tried, on every response."""
 
+PRIOR_ATTEMPTS: Final = "x-tandem-prior-attempts"
+"""How many upstreams were tried before a redirect: from the replica with its redirect, added by whoever answers next."""
+
 DESTINATION: Final = "x-tandem-destination"
-"""``local`` or ``cloud/<endpoint>``, on every response that a destination gave."""
+"""``local``, ``cloud/<endpoint>`` or ``gateway`` (an answer of the gateway itself), on every response."""
+
+LOCAL: Final = "local"
+"""Destination of a replica's answers, and the value of ``ROUTE`` that a client sends."""
+
+GATEWAY: Final = "gateway"
+"""Destination of the gateway's own answers."""
 
 DATA_CLASS: Final = "x-tandem-data-class"
 """From the client: raises (never lowers) the data class of this request."""

@@ -1,0 +1,131 @@
+"""Clusters of a deployment (CDS): its replicas, and the chains that a request may take. Called by `compile_deployment`.
+
+A chain is a composite cluster: attempt n goes to its n-th member, and a member without a healthy host is passed over.
+Its length decides how often Envoy retries, so the retry policy is the chain's own: one more retry than members would
+turn the last real answer into a 503, one less would skip the last local attempt.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from tandem_operator import names
+from tandem_operator.routing.inputs import RoutedDeployment
+from tandem_operator.routing.limits import BREAKERS, CONNECTION_BUFFER_BYTES
+from tandem_operator.routing.proto import CLUSTER, Message, extension, from_ads, typed
+
+HEALTH_PATH: Final = "/tandem/healthz"
+"""Under the app's prefix: alive, and this app. ``/-/healthz`` answers for any app."""
+
+_HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def home_cluster(model: str) -> str:
+    """Return the Envoy cluster of a request that must stay on the premises."""
+    return f"home|{model}"
+
+
+def make_clusters(deployment: RoutedDeployment) -> Iterator[Message]:
+    """Yield the replicas' cluster, and three chains per model name (two when nothing may overflow)."""
+    yield _make_replicas(deployment)
+    local = names.local_cluster(deployment.key)
+    clouds = [names.cloud_cluster(endpoint) for endpoint in deployment.clouds]
+    home = [local, local]
+    for model in deployment.names:
+        first = [*home, *clouds, local] if deployment.fails_over and clouds else home
+        yield _make_chain(names.model_cluster(model), first, deployment)
+        yield _make_chain(home_cluster(model), home, deployment)
+        if deployment.overflows and clouds:
+            yield _make_chain(names.escalated_cluster(model), [*clouds, local], deployment)
+
+
+def _make_replicas(deployment: RoutedDeployment) -> Message:
+    return {
+        "@type": CLUSTER,
+        "name": names.local_cluster(deployment.key),
+        "type": "EDS",
+        "eds_cluster_config": {"eds_config": from_ads(initial_fetch_timeout="1s")},
+        "connect_timeout": "1s",
+        "lb_policy": "LEAST_REQUEST",
+        "ignore_health_on_host_removal": True,
+        "common_lb_config": {"update_merge_window": "0s", "healthy_panic_threshold": {"value": 0}},
+        "health_checks": [_health_check(deployment.prefix)],
+        "outlier_detection": _OUTLIERS,
+        "circuit_breakers": BREAKERS,
+        "per_connection_buffer_limit_bytes": CONNECTION_BUFFER_BYTES,
+        "typed_extension_protocol_options": {
+            _HTTP_OPTIONS: typed(
+                "upstreams.http.v3.HttpProtocolOptions",
+                explicit_http_config={"http_protocol_options": {}},
+                # uvicorn closes after 5 s of silence: Envoy must be first, or a request meets a closed connection.
+                common_http_protocol_options={"idle_timeout": "3s"},
+            )
+        },
+    }
+
+
+def _health_check(prefix: str) -> Message:
+    return {
+        "http_health_check": {"path": f"{prefix}{HEALTH_PATH}"},
+        "timeout": "2s",
+        "interval": "2s",
+        "interval_jitter_percent": 20,
+        # The default of 60 s would keep a new replica out until its model's first request.
+        "no_traffic_interval": "2s",
+        "healthy_threshold": 1,
+        # An answer other than 200 counts at once; this is for a replica too busy to answer one check in time.
+        "unhealthy_threshold": 2,
+    }
+
+
+_OUTLIERS: Final[Message] = {
+    # Only what never reached the app: a full replica answers 503 by design and must be asked again for its redirect.
+    "split_external_local_origin_errors": True,
+    "consecutive_local_origin_failure": 3,
+    "enforcing_consecutive_local_origin_failure": 100,
+    "enforcing_consecutive_5xx": 0,
+    "enforcing_consecutive_gateway_failure": 0,
+    "enforcing_success_rate": 0,
+    "enforcing_local_origin_success_rate": 0,
+    "interval": "1s",
+    "base_ejection_time": "5s",
+    "max_ejection_percent": 100,
+}
+
+
+def _make_chain(name: str, members: Sequence[str], deployment: RoutedDeployment) -> Message:
+    return {
+        "@type": CLUSTER,
+        "name": name,
+        "connect_timeout": "1s",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "cluster_type": extension(
+            "envoy.clusters.composite",
+            "clusters.composite.v3.ClusterConfig",
+            clusters=[{"name": member} for member in members],
+        ),
+        "circuit_breakers": BREAKERS,
+        "metadata": {"filter_metadata": {"tandem": {"prefix": deployment.prefix, "deployment": deployment.key}}},
+        "typed_extension_protocol_options": {
+            _HTTP_OPTIONS: typed(
+                "upstreams.http.v3.HttpProtocolOptions",
+                explicit_http_config={"http_protocol_options": {}},
+                retry_policy=_retry_policy(len(members)),
+            )
+        },
+    }
+
+
+def _retry_policy(attempts: int) -> Message:
+    return {
+        "retry_on": "5xx,reset,connect-failure,retriable-status-codes",
+        "retriable_status_codes": [429],
+        "num_retries": attempts - 1,
+        "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.001s"},
+        "retry_host_predicate": [
+            extension(
+                "envoy.retry_host_predicates.previous_hosts",
+                "retry.host.previous_hosts.v3.PreviousHostsPredicate",
+            )
+        ],
+        "host_selection_retry_max_attempts": 5,
+    }

@@ -1,0 +1,160 @@
+"""The way out (LDS, CDS): per endpoint one internal listener, guard first, then TLS. Called by `compile_endpoint`.
+
+``cloud|<endpoint>`` is a hop to the internal listener of the same name; only that listener names
+``upstream|<endpoint>``. There is no other way out of the gateway.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from tandem_contract import headers
+
+from tandem_operator import names
+from tandem_operator.routing.door import remove_prefix
+from tandem_operator.routing.inputs import Bounds, RoutedEndpoint
+from tandem_operator.routing.limits import BODY_BYTES, BREAKERS, CONNECTION_BUFFER_BYTES
+from tandem_operator.routing.listener import ROUTER
+from tandem_operator.routing.proto import CLUSTER, LISTENER, Message, extension, seconds, typed
+
+SYSTEM_ROOTS: Final = "/etc/ssl/certs/ca-certificates.crt"
+"""Where Debian, Ubuntu and Envoy's official image keep the system's authorities."""
+
+
+def make_hop(endpoint: RoutedEndpoint) -> Message:
+    """Return the cluster that leads into the internal listener."""
+    name = names.cloud_cluster(endpoint.name)
+    return {
+        "@type": CLUSTER,
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "circuit_breakers": BREAKERS,
+        "per_connection_buffer_limit_bytes": CONNECTION_BUFFER_BYTES,
+        "load_assignment": _one_address(name, {"address": {"envoy_internal_address": {"server_listener_name": name}}}),
+    }
+
+
+def make_way_out(endpoint: RoutedEndpoint, bounds: Bounds) -> Message:
+    """Return the internal listener."""
+    name = names.cloud_cluster(endpoint.name)
+    manager = typed(
+        "filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix=name,
+        generate_request_id=False,
+        preserve_external_request_id=True,
+        stream_idle_timeout=seconds(bounds.cloud_idle),
+        # Without it a guard that died costs the client a second.
+        delayed_close_timeout="0s",
+        http_filters=[_guard(endpoint.name, bounds), _nothing_of_ours(), ROUTER],
+        route_config={"name": name, "virtual_hosts": [_only_upstream(endpoint, bounds)]},
+    )
+    return {
+        "@type": LISTENER,
+        "name": name,
+        "internal_listener": {},
+        "per_connection_buffer_limit_bytes": CONNECTION_BUFFER_BYTES,
+        "filter_chains": [
+            {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+        ],
+    }
+
+
+def make_upstream(endpoint: RoutedEndpoint) -> Message:
+    """Return the provider's own cluster: TLS, its certificate checked against its name."""
+    name = names.upstream_cluster(endpoint.name)
+    address = {"socket_address": {"address": endpoint.host, "port_value": endpoint.port}}
+    return {
+        "@type": CLUSTER,
+        "name": name,
+        "type": "LOGICAL_DNS",
+        "dns_lookup_family": "V4_PREFERRED",
+        "connect_timeout": "3s",
+        "circuit_breakers": BREAKERS,
+        "per_connection_buffer_limit_bytes": CONNECTION_BUFFER_BYTES,
+        "load_assignment": _one_address(name, {"address": address, "hostname": endpoint.host}),
+        "transport_socket": extension(
+            "envoy.transport_sockets.tls",
+            "transport_sockets.tls.v3.UpstreamTlsContext",
+            sni=endpoint.server_name,
+            common_tls_context={
+                "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+                "validation_context": _trusts(endpoint),
+            },
+        ),
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": typed(
+                "upstreams.http.v3.HttpProtocolOptions",
+                auto_config={"http_protocol_options": {}, "http2_protocol_options": {}},
+                # Below the idle time-outs of the usual load balancers: theirs would meet a request on its way.
+                common_http_protocol_options={"idle_timeout": "30s"},
+            )
+        },
+    }
+
+
+def _trusts(endpoint: RoutedEndpoint) -> Message:
+    authorities = {"filename": SYSTEM_ROOTS} if endpoint.ca_pem is None else {"inline_string": endpoint.ca_pem}
+    return {
+        "trusted_ca": authorities,
+        "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": endpoint.server_name}}],
+    }
+
+
+def _guard(endpoint: str, bounds: Bounds) -> Message:
+    return extension(
+        "envoy.filters.http.ext_proc",
+        "filters.http.ext_proc.v3.ExternalProcessor",
+        grpc_service={
+            "envoy_grpc": {"cluster_name": "guard"},
+            # Which endpoint this is: from the configuration, where no client and no upstream can write.
+            "initial_metadata": [{"key": headers.ENDPOINT, "value": endpoint}],
+        },
+        failure_mode_allow=False,
+        status_on_error={"code": "ServiceUnavailable"},
+        message_timeout=seconds(bounds.guard),
+        mutation_rules={"allow_all_routing": True, "allow_envoy": True},
+        processing_mode={
+            "request_header_mode": "SEND",
+            "request_body_mode": "BUFFERED",
+            "response_header_mode": "SEND",
+            "response_body_mode": "STREAMED",
+            "request_trailer_mode": "SKIP",
+            "response_trailer_mode": "SKIP",
+        },
+    )
+
+
+def _nothing_of_ours() -> Message:
+    """Return the filter behind the guard: no header about us or the client goes out, none that steers us comes in."""
+    ours = [remove_prefix(headers.PREFIX), remove_prefix("x-envoy-")]
+    outgoing = [*ours, remove_prefix("x-forwarded-"), {"remove": "cookie"}]
+    return extension(
+        "envoy.filters.http.header_mutation",
+        "filters.http.header_mutation.v3.HeaderMutation",
+        mutations={"request_mutations": outgoing, "response_mutations": ours},
+    )
+
+
+def _only_upstream(endpoint: RoutedEndpoint, bounds: Bounds) -> Message:
+    return {
+        "name": "upstream",
+        "domains": ["*"],
+        "routes": list(_to_upstream(names.upstream_cluster(endpoint.name), bounds)),
+    }
+
+
+def _to_upstream(cluster: str, bounds: Bounds) -> Iterator[Message]:
+    stream = {"name": headers.STREAM, "string_match": {"exact": "true"}}
+    for match, timeout in (
+        ({"prefix": "/", "headers": [stream]}, "0s"),
+        ({"prefix": "/"}, seconds(bounds.cloud_answer)),
+    ):
+        yield {
+            "match": match,
+            "request_body_buffer_limit": BODY_BYTES,
+            "route": {"cluster": cluster, "timeout": timeout, "idle_timeout": seconds(bounds.cloud_idle)},
+        }
+
+
+def _one_address(cluster: str, endpoint: Message) -> Message:
+    return {"cluster_name": cluster, "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}]}

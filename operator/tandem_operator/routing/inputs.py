@@ -1,0 +1,85 @@
+"""What routing is compiled from. Filled by `reconcile`; knows nothing of Kubernetes objects."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from tandem_operator import names
+from tandem_operator.api.v1alpha1 import Target
+
+
+@dataclass(frozen=True)
+class RoutedDeployment:
+    """One ModelDeployment, as the gateway needs to see it."""
+
+    namespace: str
+    name: str
+    names: tuple[str, ...]
+    """Every model name that was granted to it, ``namespace/name`` among them."""
+
+    prefix: str
+    """Route prefix of its Serve application: ``/`` first, none last."""
+
+    clouds: tuple[str, ...] = ()
+    """Endpoints that exist, in the order in which they are tried."""
+
+    fails_over: bool = False
+    """Whether Envoy itself may go to a cloud: failover or bridge is allowed."""
+
+    overflows: bool = False
+    """Whether a replica may send a request to a cloud."""
+
+    targets: tuple[Target, ...] = ()
+    """Replicas' own ports. Empty means that there are none; unknown is the caller's to resolve."""
+
+    @property
+    def key(self) -> str:
+        return names.key(self.namespace, self.name)
+
+
+@dataclass(frozen=True)
+class RoutedEndpoint:
+    """One CloudEndpoint, as Envoy needs to see it: never its credential."""
+
+    name: str
+    host: str
+    port: int
+    server_name: str
+    """TLS server name, which the provider's certificate must carry."""
+
+    ca_pem: str | None = None
+    """Authorities that may have signed that certificate; None = those of the gateway's system."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Generous limits in seconds on the time that an answer takes.
+
+    They end what was lost, they do not keep an objective: time to first token is the replica's to bound.
+    """
+
+    answer: float = 600
+    """A whole answer that is not streamed, all attempts together."""
+
+    idle: float = 660
+    """Silence on any stream; above ``answer``, since an answer that is not streamed is silent until it is done."""
+
+    cloud_answer: float = 300
+    """A whole answer of one cloud that is not streamed: time is left for the last local attempt."""
+
+    cloud_idle: float = 120
+    """Silence of one cloud, before its headers or between two tokens."""
+
+    guard: float = 5
+    """The guard's answer to one message. Past it the request does not leave."""
+
+
+USUAL: Final = Bounds()
+
+
+@dataclass(frozen=True)
+class GatewaySettings:
+    """Where the gateway listens."""
+
+    address: str = "0.0.0.0"  # noqa: S104  inside a pod, behind its Service
+    port: int = 8080
+    bounds: Bounds = USUAL

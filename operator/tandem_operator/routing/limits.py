@@ -1,0 +1,26 @@
+"""Sizes and counts that several resources must agree on."""
+
+from typing import Final
+
+from tandem_operator.routing.proto import Message
+
+BODY_BYTES: Final = 16 * 1024 * 1024
+"""Largest request body. Each route and listener on the way must allow it, or the smallest one decides."""
+
+CONNECTION_BUFFER_BYTES: Final = 256 * 1024
+"""Per connection. More would buffer whole responses too."""
+
+_UNBOUNDED: Final = 1_000_000
+
+BREAKERS: Final[Message] = {
+    "thresholds": [
+        {
+            "max_connections": _UNBOUNDED,
+            "max_pending_requests": _UNBOUNDED,
+            "max_requests": _UNBOUNDED,
+            "max_retries": _UNBOUNDED,
+        }
+    ]
+}
+"""Out of the way. Envoy's default of 3 retries at once turns 197 of 200 failovers into 503; concurrency is bounded by
+the replica's admission and by the guard."""

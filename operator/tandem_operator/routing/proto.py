@@ -1,0 +1,38 @@
+"""Names of Envoy's messages, and the shape of an extension. Used by every module here; decides nothing."""
+
+from typing import Any, Final
+
+Message = dict[str, Any]
+"""A protobuf message in its JSON form, with ``@type`` where it travels as Any."""
+
+_PREFIX: Final = "type.googleapis.com/"
+
+LISTENER: Final = f"{_PREFIX}envoy.config.listener.v3.Listener"
+ROUTES: Final = f"{_PREFIX}envoy.config.route.v3.RouteConfiguration"
+CLUSTER: Final = f"{_PREFIX}envoy.config.cluster.v3.Cluster"
+ENDPOINTS: Final = f"{_PREFIX}envoy.config.endpoint.v3.ClusterLoadAssignment"
+
+
+def extension(name: str, message: str, **fields: Any) -> Message:
+    """Return an extension called ``name`` with its configuration of type ``envoy.extensions.<message>``."""
+    return {"name": name, "typed_config": typed(message, **fields)}
+
+
+def typed(message: str, **fields: Any) -> Message:
+    """Return a message of type ``envoy.extensions.<message>`` to be packed into an Any."""
+    return {"@type": f"{_PREFIX}envoy.extensions.{message}", **fields}
+
+
+def from_ads(**fields: Any) -> Message:
+    """Return the config source "the stream that this resource came by"."""
+    return {"ads": {}, "resource_api_version": "V3", **fields}
+
+
+def seconds(value: float) -> str:
+    """Return a protobuf duration."""
+    return f"{value:g}s"
+
+
+def header(name: str, value: str, action: str = "OVERWRITE_IF_EXISTS_OR_ADD") -> Message:
+    """Return a header to set; ``value`` may hold Envoy's command operators."""
+    return {"header": {"key": name, "value": value}, "append_action": action}

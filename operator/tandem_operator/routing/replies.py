@@ -1,0 +1,67 @@
+"""Errors of the gateway itself, in OpenAI's shape. Used by the gateway's listener.
+
+Only filtered mappers: a global format would rewrap everything. A direct response of `routes` is plain text and becomes
+the message of the mapper that its status selects; the first mapper that matches wins.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from tandem_contract import headers
+
+from tandem_operator.routing.proto import Message, header
+
+_BODY: Final = "%LOCAL_REPLY_BODY%"
+
+
+def make_local_replies() -> Message:
+    """Return the HCM's ``local_reply_config``."""
+    return {
+        "mappers": [
+            _mapper(
+                {"response_flag_filter": {"flags": ["NC"]}},
+                message=f"The model `%REQ({headers.REQUESTED}):100%` does not exist or is not served here.",
+                code="model_not_found",
+            ),
+            _mapper(_status("EQ", 404), message=_BODY, code="unknown_url"),
+            _mapper(_status("EQ", 405), message=_BODY, code="method_not_supported"),
+            _mapper(_status("EQ", 408), message="The request was not received in time.", code="request_timeout"),
+            _mapper(_status("EQ", 413), message="The request body is larger than 16 MiB.", code="request_too_large"),
+            _mapper(_status("EQ", 400), message=_BODY, code="invalid_request"),
+            _mapper(_status("EQ", 431), message="The request's headers are too large.", code="headers_too_large"),
+            _mapper(
+                _status("EQ", 503),
+                message="No destination could answer this request now. Try again shortly.",
+                code="unavailable",
+                kind="server_error",
+                extra=[header("retry-after", "1")],
+            ),
+            _mapper(
+                _status("EQ", 504),
+                message="The answer took longer than this gateway waits.",
+                code="timeout",
+                kind="server_error",
+                extra=[header("retry-after", "1")],
+            ),
+            _mapper(_status("GE", 500), message=_BODY, code="internal_error", kind="server_error"),
+            _mapper(_status("GE", 400), message=_BODY, code="invalid_request"),
+        ]
+    }
+
+
+def _status(operator: str, value: int) -> Message:
+    comparison = {"op": operator, "value": {"default_value": value, "runtime_key": "tandem.unused"}}
+    return {"status_code_filter": {"comparison": comparison}}
+
+
+def _mapper(
+    accepts: Message, *, message: str, code: str, kind: str = "invalid_request_error", extra: Sequence[Message] = ()
+) -> Message:
+    return {
+        "filter": accepts,
+        "body_format_override": {
+            "content_type": "application/json",
+            "json_format": {"error": {"message": message, "type": kind, "param": None, "code": code}},
+        },
+        "headers_to_add": [header(headers.DESTINATION, headers.GATEWAY), *extra],
+    }
