@@ -36,14 +36,14 @@ ENDPOINT: Final = "x-tandem-endpoint"
 REASON: Final = "x-tandem-reason"
 """Why a request left local: a ``Reason``. From the replica with its redirect, or from the guard."""
 
-TOKEN: Final = "x-tandem-token"
+TOKEN: Final = "x-tandem-token"  # noqa: S105  a header's name
 """Proof that a redirect came from this deployment's replica."""
 
 ATTEMPTS: Final = "x-tandem-attempts"
 """How many upstreams were tried, on every response."""
 
 PRIOR_ATTEMPTS: Final = "x-tandem-prior-attempts"
-"""How many upstreams were tried before a redirect: from the replica with its redirect, added by whoever answers next."""
+"""How many upstreams were tried before a redirect: sent by the replica with it, added by whoever answers next."""
 
 DESTINATION: Final = "x-tandem-destination"
 """``local``, ``cloud/<endpoint>`` or ``gateway`` (an answer of the gateway itself), on every response."""

@@ -79,7 +79,7 @@ def _transform() -> Message:
 
 
 def _redirects_end_here() -> Message:
-    """Return the filter that turns a redirect that Envoy did not follow into a 503: clients are never sent elsewhere."""
+    """Return the filter that turns a redirect that Envoy did not follow into a 503: no client is sent elsewhere."""
     refuse = extension(
         "refuse",
         "http.custom_response.local_response_policy.v3.LocalResponsePolicy",
