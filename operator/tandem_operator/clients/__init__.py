@@ -1,0 +1,1 @@
+"""Edges to the world outside: calls become requests, answers data, failures ``errors``. Clients never decide."""
