@@ -1,0 +1,1 @@
+"""What the operator itself serves: configuration to gateways, probes and metrics."""

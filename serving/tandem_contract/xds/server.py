@@ -1,0 +1,122 @@
+"""Delta ADS over gRPC: one servicer for the operator (to agents) and for the agent (to Envoy).
+
+It carries a store to whoever is connected and knows what each client accepted. Until ``open`` and after ``refuse``
+no stream is served, so that nobody takes the half-filled store of a fresh or unseated operator for the truth:
+what it lacks would be removed everywhere. Fill the store first, then open.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Final
+
+import grpc
+import structlog
+from envoy.service.discovery.v3 import ads_pb2_grpc
+
+from tandem_contract.xds.session import Programmed, Session, State
+from tandem_contract.xds.store import Store, Watch
+
+MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
+SERVER_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.so_reuseport", 0),
+)
+
+_log = structlog.get_logger(__name__)
+
+
+class DeltaServer:
+    """Serves a ``Store`` to any number of clients; lives in the store's event loop.
+
+    ``changed`` is called in that loop with the owners whose verdict may have changed; it must not block.
+    """
+
+    def __init__(self, store: Store, types: Sequence[str], *, changed: Callable[[frozenset[str]], None]) -> None:
+        self._store = store
+        self._types = types
+        self._changed = changed
+        self._sessions: set[Session] = set()
+        self._refusal: str | None = "not ready yet"
+        self._refused = asyncio.Event()
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(self, server)
+
+    def open(self) -> None:
+        """Serve from now on: the store is complete."""
+        self._refusal = None
+
+    def refuse(self, reason: str) -> None:
+        """End every stream and answer UNAVAILABLE with ``reason`` until ``open``."""
+        self._refusal = reason
+        self._refused.set()
+        self._refused = asyncio.Event()
+
+    @property
+    def clients(self) -> tuple[str, ...]:
+        """Names of the clients that are being served."""
+        return tuple(sorted(session.node for session in self._sessions if session.introduced))
+
+    def verdict(self, owner: str) -> Programmed:
+        """Return whether all clients have accepted what ``owner`` publishes now; the worst of them counts."""
+        verdicts = {v.state: v for v in (s.verdict(owner) for s in self._sessions if s.introduced)}
+        for state in (State.REJECTED, State.PENDING, State.YES):
+            if state in verdicts:
+                return verdicts[state]
+        return Programmed(State.NO_GATEWAY)
+
+    async def DeltaAggregatedResources(self, requests: AsyncIterator[Any], context: Any) -> None:  # noqa: N802  gRPC's name
+        """Serve one stream until the client leaves or ``refuse`` is called."""
+        if self._refusal is None:
+            await self._serve(requests, context)
+        if self._refusal is not None:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, self._refusal)
+
+    async def StreamAggregatedResources(self, requests: AsyncIterator[Any], context: Any) -> None:  # noqa: N802  gRPC's name
+        """Refuse the protocol's other variant."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "only delta xDS is served")
+
+    async def _serve(self, requests: AsyncIterator[Any], context: Any) -> None:
+        session = Session(self._store, self._types)
+        watch = self._store.watch()
+        self._sessions.add(session)
+        parts = (self._read(requests, session, watch), self._write(context, session, watch), self._refused.wait())
+        tasks = [asyncio.ensure_future(part) for part in parts]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            self._store.unwatch(watch)
+            self._sessions.discard(session)
+            if session.introduced:
+                _log.info("xds_client_left", client=session.node)
+                self._changed(self._store.owners())
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read(self, requests: AsyncIterator[Any], session: Session, watch: Watch) -> None:
+        async for request in requests:
+            known = session.introduced
+            owners = session.receive(request)
+            watch.wake()
+            if request.HasField("error_detail"):
+                _log.warning(
+                    "xds_refused", client=session.node, type=request.type_url, why=request.error_detail.message
+                )
+            if session.introduced and not known:
+                _log.info("xds_client_joined", client=session.node)
+                owners = self._store.owners()
+            if owners:
+                self._changed(owners)
+
+    async def _write(self, context: Any, session: Session, watch: Watch) -> None:
+        while True:
+            session.mark(await watch.changes())
+            while (response := session.next_response()) is not None:
+                await context.write(response)
