@@ -3,6 +3,10 @@
 from typing import Final
 
 GROUP: Final = "tandem.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+MODEL_DEPLOYMENTS: Final = "modeldeployments"
+CLOUD_ENDPOINTS: Final = "cloudendpoints"
 FIELD_MANAGER: Final = "tandem"
 FINALIZER: Final = "tandem.dev/serve-app"
 ABANDON: Final = "tandem.dev/abandon-serve-app"
