@@ -25,15 +25,13 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from tandem_contract.identity import OPERATOR_NAME
 
 from tandem_operator.certificates import Issuer, is_good, issued, load_issuer, mint_ca, mint_leaf
 from tandem_operator.errors import Hold
 
 INTERNAL_SECRET: Final = "tandem-internal"  # noqa: S105  a Secret's name
 GATEWAY_SECRET: Final = "tandem-gateway-tls"  # noqa: S105  a Secret's name
-
-SERVER_NAME: Final = "operator.tandem.internal"
-"""In every server certificate: agents ask for this name at whichever address they connect to."""
 
 CA_SUCCESSION: Final = timedelta(days=60)
 """A CA with less left than this gets a successor."""
@@ -104,7 +102,7 @@ def plan_pki(
     """
     authority = _succeed(_load(internal) if internal else _Authority(mint_ca(now), None, b""), now)
     redirect_key = (internal or {}).get("redirect.key") or secrets.token_bytes(32)
-    server_names = tuple(dict.fromkeys((SERVER_NAME, *names)))
+    server_names = tuple(dict.fromkeys((OPERATOR_NAME, *names)))
     return Pki(
         internal=_dump(authority, redirect_key),
         gateway=_plan_gateway(authority, gateway or {}, now),

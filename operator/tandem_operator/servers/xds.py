@@ -12,7 +12,7 @@ from typing import Any, Final
 import grpc
 from tandem_contract.documents import Document
 from tandem_contract.xds import SERVER_OPTIONS, DeltaServer, Programmed, Store, from_dict, from_document
-from tandem_contract.xds.types import ALL
+from tandem_contract.xds.types import ALL, FRESHNESS
 
 from tandem_operator.pki import ServerTls
 
@@ -25,7 +25,7 @@ class Publisher:
     def __init__(self, *, changed: Callable[[frozenset[str]], None]) -> None:
         self._store = Store()
         self._changed = changed
-        self._served = DeltaServer(self._store, ALL, changed=self._report)
+        self._served = DeltaServer(self._store, ALL, counts_from=FRESHNESS, changed=self._report)
         self._server: grpc.aio.Server | None = None
         self._tls: ServerTls | None = None
 

@@ -6,7 +6,7 @@ what it lacks would be removed everywhere. Fill the store first, then open.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Final
 
 import grpc
@@ -32,12 +32,16 @@ _log = structlog.get_logger(__name__)
 class DeltaServer:
     """Serves a ``Store`` to any number of clients; lives in the store's event loop.
 
-    ``changed`` is called in that loop with the owners whose verdict may have changed; it must not block.
+    A client counts from when it asks for ``counts_from``, the type that it asks for last. ``changed`` is called in that
+    loop with the owners whose verdict may have changed; it must not block.
     """
 
-    def __init__(self, store: Store, types: Sequence[str], *, changed: Callable[[frozenset[str]], None]) -> None:
+    def __init__(
+        self, store: Store, types: Sequence[str], *, counts_from: str, changed: Callable[[frozenset[str]], None]
+    ) -> None:
         self._store = store
         self._types = types
+        self._counts_from = counts_from
         self._changed = changed
         self._sessions: set[Session] = set()
         self._refusal: str | None = "not ready yet"
@@ -59,15 +63,18 @@ class DeltaServer:
     @property
     def clients(self) -> tuple[str, ...]:
         """Names of the clients that are being served."""
-        return tuple(sorted(session.node for session in self._sessions if session.introduced))
+        return tuple(sorted(session.node for session in self._counted()))
 
     def verdict(self, owner: str) -> Programmed:
         """Return whether all clients have accepted what ``owner`` publishes now; the worst of them counts."""
-        verdicts = {v.state: v for v in (s.verdict(owner) for s in self._sessions if s.introduced)}
+        verdicts = {v.state: v for v in (s.verdict(owner) for s in self._counted())}
         for state in (State.REJECTED, State.PENDING, State.YES):
             if state in verdicts:
                 return verdicts[state]
         return Programmed(State.NO_GATEWAY)
+
+    def _counted(self) -> Iterator[Session]:
+        return (session for session in self._sessions if session.knows(self._counts_from))
 
     async def DeltaAggregatedResources(self, requests: AsyncIterator[Any], context: Any) -> None:  # noqa: N802  gRPC's name
         """Serve one stream until the client leaves or ``refuse`` is called."""
@@ -95,21 +102,21 @@ class DeltaServer:
                 task.cancel()
             self._store.unwatch(watch)
             self._sessions.discard(session)
-            if session.introduced:
+            if session.knows(self._counts_from):
                 _log.info("xds_client_left", client=session.node)
                 self._changed(self._store.owners())
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read(self, requests: AsyncIterator[Any], session: Session, watch: Watch) -> None:
         async for request in requests:
-            known = session.introduced
+            known = session.knows(self._counts_from)
             owners = session.receive(request)
             watch.wake()
             if request.HasField("error_detail"):
                 _log.warning(
                     "xds_refused", client=session.node, type=request.type_url, why=request.error_detail.message
                 )
-            if session.introduced and not known:
+            if session.knows(self._counts_from) and not known:
                 _log.info("xds_client_joined", client=session.node)
                 owners = self._store.owners()
             if owners:

@@ -4,6 +4,7 @@
 Refused batches are halved and sent again until the one resource that is wrong is known by name.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -35,7 +36,10 @@ class Programmed:
 
     state: State
     message: str = ""
-    """Of a rejection: the client's name and its own words."""
+    """Of a rejection: the client's own words."""
+
+    client: str = ""
+    """Of a rejection: the node name of who refused."""
 
 
 @dataclass(slots=True)
@@ -76,12 +80,12 @@ class Session:
         self._accepted: dict[Key, str] = {}
         self._rejected: dict[Key, _Rejection] = {}
         self._leaving: dict[Key, str] = {}
+        self._leaving_of: Counter[str] = Counter()
         self._nonce = 0
 
-    @property
-    def introduced(self) -> bool:
-        """Whether the client has asked for clusters: until then it does not count as a gateway."""
-        return CLUSTER in self._subscriptions
+    def knows(self, type_url: str) -> bool:
+        """Whether the client has asked for a type."""
+        return type_url in self._subscriptions
 
     def receive(self, request: Any) -> frozenset[str]:
         """Take in a request; return the owners whose verdict may have changed."""
@@ -104,10 +108,10 @@ class Session:
                 continue
             subscription.due[key.name] = None
             self._rejected.pop(key, None)
+            self._left(key)
             if self._store.get(key) is None and subscription.sent.get(key.name) is not None:
                 self._leaving[key] = owner
-            else:
-                self._leaving.pop(key, None)
+                self._leaving_of[owner] += 1
 
     def next_response(self) -> Any | None:
         """Return the next message to send, or None when the client has or is getting everything."""
@@ -125,13 +129,13 @@ class Session:
 
     def verdict(self, owner: str) -> Programmed:
         """Return what this client made of ``owner``'s resources."""
-        pending = owner in self._leaving.values()
+        pending = self._leaving_of[owner] > 0
         for key, resource in self._store.owned_by(owner).items():
             if key.type_url not in self._types or self._accepted.get(key) == resource.version:
                 continue
             rejection = self._rejected.get(key)
             if rejection is not None and rejection.version == resource.version:
-                return Programmed(State.REJECTED, f"{self.node}: {key.name}: {rejection.message}")
+                return Programmed(State.REJECTED, rejection.message, self.node)
             pending = True
         return Programmed(State.PENDING if pending else State.YES)
 
@@ -150,6 +154,14 @@ class Session:
     def _owner_of(self, key: Key) -> str | None:
         return self._leaving.get(key) or self._store.owner_of(key)
 
+    def _left(self, key: Key) -> None:
+        """Forget that a removed resource is still with the client."""
+        owner = self._leaving.pop(key, None)
+        if owner is not None:
+            self._leaving_of[owner] -= 1
+            if not self._leaving_of[owner]:
+                del self._leaving_of[owner]
+
     def _accept(self, sent: _Sent) -> None:
         for name, version in sent.versions.items():
             key = Key(sent.type_url, name)
@@ -159,7 +171,7 @@ class Session:
                 continue
             self._accepted.pop(key, None)
             if self._store.get(key) is None:
-                self._leaving.pop(key, None)
+                self._left(key)
 
     def _reject(self, sent: _Sent, message: str) -> bool:
         """Book a refusal; return False while it is not known which resource is meant."""
@@ -209,7 +221,7 @@ class Session:
         if not subscription.wildcard:
             subscription.sent.pop(name, None)
             self._accepted.pop(Key(type_url, name), None)
-            self._leaving.pop(Key(type_url, name), None)
+            self._left(Key(type_url, name))
 
     def _respond(self, type_url: str, subscription: _Subscription, names: Iterable[str]) -> Any | None:
         """Return one message about the first of ``names`` that the client lacks, at most ``MAX_RESPONSE_BYTES``."""
