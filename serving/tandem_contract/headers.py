@@ -60,6 +60,9 @@ DATA_CLASS: Final = "x-tandem-data-class"
 ROUTE: Final = "x-tandem-route"
 """From the client: ``local`` keeps the request on the premises."""
 
+DENIED: Final = "x-tandem-denied"
+"""On a 503 of the guard: the word for why the request did not leave."""
+
 REQUEST_ID: Final = "x-request-id"
 
 ATTEMPT_COUNT: Final = "x-envoy-attempt-count"
