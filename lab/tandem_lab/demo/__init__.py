@@ -1,0 +1,1 @@
+"""``make demo``: everything on one machine, and a tour of what it does."""
