@@ -1,0 +1,122 @@
+"""Whether this replica takes a request: predicted time to first token against the objective.
+
+The gate calls ``decide`` before the engine sees a request and ``missed`` when the first token did not come in time.
+Pure: load and prediction go in, a verdict comes out. It refuses to know of HTTP; ``answers`` turns verdicts into it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+BOUND_OBJECTIVES: Final = 2.0
+"""The first token of a request that can still go elsewhere may take this many objectives …"""
+
+BOUND_FLOOR_SECONDS: Final = 0.5
+"""… and this much more: an objective of some milliseconds must not kill healthy work."""
+
+QUEUE_OBJECTIVES: Final = 10.0
+"""A request that has nowhere else to go queues while it is predicted to wait at most this many objectives."""
+
+QUEUE_MOST: Final = 256
+"""Requests without a first token at most."""
+
+LAST_BOUND_OBJECTIVES: Final = 2 * QUEUE_OBJECTIVES
+LAST_BOUND_FLOOR_SECONDS: Final = 10.0
+"""The bound for a request that has nowhere else to go: generous, but a dead engine must not hold it for ever."""
+
+LAST_REPLICA_ATTEMPT: Final = 2
+"""The gateway asks two replicas (where there are two) before it looks further."""
+
+
+class Verdict(StrEnum):
+    """What becomes of a request."""
+
+    ADMIT = "admit"
+    """The engine takes it, in time."""
+
+    QUEUE = "queue"
+    """The engine takes it, late: it has nowhere else to go."""
+
+    ELSEWHERE = "elsewhere"
+    """A retriable 503: another replica, or whatever the gateway's chain says next."""
+
+    REDIRECT = "redirect"
+    """The cloud is asked, with reason overflow."""
+
+    FULL = "full"
+    """A final 429."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How a request arrived."""
+
+    number: int
+    """The gateway's count on this leg, from 1; 0 when nobody counts, so nobody would try again."""
+
+    reason: str | None = None
+    """Why it left local before; a request with a reason came back."""
+
+    stays_local: bool = False
+    """The client asked that it never leaves."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the deployment allows and promises."""
+
+    objective_seconds: float
+    overflow: bool
+    cloud: bool
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict, and how long the first token may take when the engine gets the request."""
+
+    verdict: Verdict
+    bound_seconds: float
+
+
+def decide(attempt: Attempt, terms: Terms, *, predicted_seconds: float | None, waiting: int) -> Decision:
+    """Return what becomes of a request that just arrived.
+
+    ``predicted_seconds=None`` means that nothing was measured yet: that is not the same as full. ``waiting`` counts
+    requests whose first token is not out.
+    """
+    return Decision(_verdict(attempt, terms, predicted_seconds, waiting), _bound(attempt, terms))
+
+
+def missed(attempt: Attempt, terms: Terms) -> Verdict:
+    """Return what becomes of a request whose first token did not come within its bound."""
+    return Verdict.REDIRECT if _overflows(attempt, terms) else Verdict.ELSEWHERE
+
+
+def _verdict(attempt: Attempt, terms: Terms, predicted: float | None, waiting: int) -> Verdict:
+    in_time = predicted is None or predicted <= terms.objective_seconds
+    if in_time and waiting < QUEUE_MOST:
+        return Verdict.ADMIT
+    if _another_replica(attempt):
+        return Verdict.ELSEWHERE
+    if _overflows(attempt, terms):
+        return Verdict.REDIRECT
+    bearable = predicted is None or predicted <= QUEUE_OBJECTIVES * terms.objective_seconds
+    return Verdict.QUEUE if bearable and waiting < QUEUE_MOST else Verdict.FULL
+
+
+def _bound(attempt: Attempt, terms: Terms) -> float:
+    if _another_replica(attempt) or _next_is_cloud(attempt, terms):
+        return BOUND_OBJECTIVES * terms.objective_seconds + BOUND_FLOOR_SECONDS
+    return LAST_BOUND_OBJECTIVES * terms.objective_seconds + LAST_BOUND_FLOOR_SECONDS
+
+
+def _another_replica(attempt: Attempt) -> bool:
+    return attempt.reason is None and 0 < attempt.number < LAST_REPLICA_ATTEMPT
+
+
+def _next_is_cloud(attempt: Attempt, terms: Terms) -> bool:
+    return attempt.reason is None and attempt.number == LAST_REPLICA_ATTEMPT and terms.cloud and not attempt.stays_local
+
+
+def _overflows(attempt: Attempt, terms: Terms) -> bool:
+    return terms.overflow and _next_is_cloud(attempt, terms)

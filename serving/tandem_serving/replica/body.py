@@ -1,0 +1,66 @@
+"""Request bodies, read whole before admission, and given once more to the app behind it."""
+
+import asyncio
+from typing import Final
+
+from starlette.types import Message, Receive
+
+MOST_BYTES: Final = 16 * 1024 * 1024
+"""As the gateway's limit."""
+
+
+class TooLargeError(Exception):
+    """The body is larger than ``MOST_BYTES``."""
+
+
+class ClientGoneError(Exception):
+    """The client left before its request was complete."""
+
+
+async def read(receive: Receive) -> bytes:
+    """Return the whole body; raise ``TooLargeError`` or ``ClientGoneError``."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > MOST_BYTES:
+            raise TooLargeError
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+class Inbox:
+    """What the app receives: the body, then nothing until the client is gone or the gate has given up."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
+        self._receive = receive
+        self._closed = asyncio.Event()
+        self.client_left = False
+
+    def close(self) -> None:
+        """Let the app believe that its client is gone: that is how it is asked to abort."""
+        self._closed.set()
+
+    async def receive(self) -> Message:
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        await self._gone()
+        return {"type": "http.disconnect"}
+
+    async def _gone(self) -> None:
+        if self._closed.is_set():
+            return
+        left = asyncio.ensure_future(self._receive())
+        closed = asyncio.ensure_future(self._closed.wait())
+        try:
+            await asyncio.wait({left, closed}, return_when=asyncio.FIRST_COMPLETED)
+            self.client_left = self.client_left or left.done()
+        finally:
+            left.cancel()
+            closed.cancel()

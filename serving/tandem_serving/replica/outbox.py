@@ -1,0 +1,47 @@
+"""A response held back until the engine has given something: until its first byte it can still go elsewhere."""
+
+from collections.abc import Callable
+from typing import Final
+
+from starlette.types import Message, Send
+
+_MOST_HELD_BYTES: Final = 64 * 1024
+"""More than the head of any stream. Past it the response goes out, first token or not."""
+
+
+class Outbox:
+    """What the app sends, in order; nothing is out before ``ready`` is true or the response is complete."""
+
+    def __init__(self, send: Send, *, ready: Callable[[], bool]) -> None:
+        self._send = send
+        self._ready = ready
+        self._held: list[Message] = []
+        self._held_bytes = 0
+        self._dropped = False
+        self.begun = False
+        """Something went out."""
+        self.complete = False
+
+    def drop(self) -> None:
+        """Send nothing any more: somebody else answers."""
+        self._dropped = True
+        self._held.clear()
+
+    async def send(self, message: Message) -> None:
+        if self._dropped:
+            return
+        last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        if not self.begun and not last and not self._may_go(message):
+            self._held.append(message)
+            self._held_bytes += len(message.get("body", b""))
+            return
+        self.begun = True
+        held, self._held = self._held, []
+        for earlier in held:
+            await self._send(earlier)
+        await self._send(message)
+        self.complete = self.complete or last
+
+    def _may_go(self, message: Message) -> bool:
+        is_body = message["type"] == "http.response.body" and bool(message.get("body"))
+        return is_body and (self._ready() or self._held_bytes > _MOST_HELD_BYTES)
