@@ -1,4 +1,7 @@
-"""The gateway's access log: one JSON object per request on stdout. Never a body, a query or a credential."""
+"""The gateway's access log: one JSON object per leg of a request on stdout. Never a body, a query or a credential.
+
+A redirected request has two legs with one ``request_id``; the first ends with status 307 and ``internal_redirect``.
+"""
 
 from typing import Final
 
@@ -10,15 +13,15 @@ _FIELDS: Final = {
     "time": "%START_TIME%",
     "request_id": f"%REQ({headers.REQUEST_ID})%",
     "method": "%REQ(:METHOD)%",
-    "path": "%PATH(NQ:ORIG)%",
+    "path": "%PATH(NQ:ORIG_OR_PATH)%",
     "model": f"%REQ({headers.REQUESTED}):128%",
     "deployment": f"%REQ({headers.DEPLOYMENT})%",
     "stream": f"%REQ({headers.STREAM}):8%",
     "status": "%RESPONSE_CODE%",
     "destination": f"%RESP({headers.DESTINATION})%",
-    "reason": f"%RESP({headers.REASON}?{headers.REASON})%",
+    "reason": f"%RESP({headers.REASON})%",
     "redirected": f"%REQ({headers.REASON})%",
-    "attempts": f"%RESP({headers.ATTEMPTS})%",
+    "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     "flags": "%RESPONSE_FLAGS%",
     "details": "%RESPONSE_CODE_DETAILS%",
     "replica": "%METADATA(UPSTREAM_HOST:tandem:replica)%",

@@ -4,6 +4,7 @@ Early mutation runs once per client request and not again on Envoy's own redirec
 redirect survives and what a client sends does not.
 """
 
+import re
 from collections.abc import Sequence
 
 from tandem_contract import headers
@@ -20,7 +21,10 @@ def make_early_mutations() -> list[Message]:
         extension(
             "envoy.http.early_header_mutation.header_mutation",
             "http.early_header_mutation.header_mutation.v3.HeaderMutation",
-            mutations=[remove_regex(others_than(headers.PREFIX, HONOURED)), remove_prefix("x-envoy-")],
+            mutations=[
+                *(remove_regex(regex) for regex in others_than(headers.PREFIX, HONOURED)),
+                remove_prefix("x-envoy-"),
+            ],
         )
     ]
 
@@ -35,19 +39,26 @@ def remove_regex(regex: str) -> Message:
     return {"remove_on_match": {"key_matcher": {"safe_regex": {"regex": regex}}}}
 
 
-def others_than(prefix: str, kept: Sequence[str]) -> str:
-    """Return a regex for the names that begin with ``prefix`` and are not in ``kept``.
+def others_than(prefix: str, kept: Sequence[str]) -> list[str]:
+    """Return regexes that together match the names that begin with ``prefix`` and are not in ``kept``.
 
-    RE2 cannot look ahead, so the names that differ are spelt out: each beginning of a kept name that ends there,
-    goes on with another character, or goes on past its end.
+    RE2 cannot look ahead, so it is the tree of the kept names, turned around: at each character of a kept name either
+    another one follows or the name ends too early. Envoy takes small programs only: a regex for each first character.
     """
     endings = [name.removeprefix(prefix) for name in kept]
-    beginnings = sorted({ending[:length] for ending in endings for length in range(len(ending) + 1)})
-    alternatives = []
-    for beginning in beginnings:
-        expected = "".join(sorted({e[len(beginning)] for e in endings if e.startswith(beginning) and e != beginning}))
-        other = f"[^{expected.replace('-', chr(92) + '-')}].*" if expected else ".+"
-        alternatives.append(f"{beginning}{other}")
-        if beginning not in endings:
-            alternatives.append(beginning)
-    return f"{prefix}(?:{'|'.join(alternatives)})"
+    firsts = sorted({ending[0] for ending in endings})
+    return [
+        f"{prefix}(?:[^{re.escape(''.join(firsts))}].*)?",
+        *(prefix + re.escape(first) + _others(_behind(first, endings)) for first in firsts),
+    ]
+
+
+def _others(kept: Sequence[str]) -> str:
+    nexts = sorted({ending[0] for ending in kept if ending})
+    other = f"[^{re.escape(''.join(nexts))}].*" if nexts else ".+"
+    group = "|".join([other, *(re.escape(character) + _others(_behind(character, kept)) for character in nexts)])
+    return f"(?:{group})" if "" in kept else f"(?:{group})?"
+
+
+def _behind(first: str, names: Sequence[str]) -> list[str]:
+    return [name[1:] for name in names if name.startswith(first)]

@@ -13,7 +13,6 @@ from tandem_operator import names
 from tandem_operator.routing.door import remove_prefix
 from tandem_operator.routing.inputs import Bounds, RoutedEndpoint
 from tandem_operator.routing.limits import BODY_BYTES, BREAKERS, CONNECTION_BUFFER_BYTES
-from tandem_operator.routing.listener import ROUTER
 from tandem_operator.routing.proto import CLUSTER, LISTENER, Message, extension, seconds, typed
 
 SYSTEM_ROOTS: Final = "/etc/ssl/certs/ca-certificates.crt"
@@ -45,7 +44,7 @@ def make_way_out(endpoint: RoutedEndpoint, bounds: Bounds) -> Message:
         stream_idle_timeout=seconds(bounds.cloud_idle),
         # Without it a guard that died costs the client a second.
         delayed_close_timeout="0s",
-        http_filters=[_guard(endpoint.name, bounds), _nothing_of_ours(), ROUTER],
+        http_filters=[_guard(endpoint.name, bounds), _nothing_of_ours(), _router()],
         route_config={"name": name, "virtual_hosts": [_only_upstream(endpoint, bounds)]},
     )
     return {
@@ -133,6 +132,11 @@ def _nothing_of_ours() -> Message:
         "filters.http.header_mutation.v3.HeaderMutation",
         mutations={"request_mutations": outgoing, "response_mutations": ours},
     )
+
+
+def _router() -> Message:
+    """Return the router, silent: its own headers would tell a provider about retries and paths in here."""
+    return extension("envoy.filters.http.router", "filters.http.router.v3.Router", suppress_envoy_headers=True)
 
 
 def _only_upstream(endpoint: RoutedEndpoint, bounds: Bounds) -> Message:

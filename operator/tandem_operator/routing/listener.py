@@ -14,13 +14,6 @@ from tandem_operator.routing.proto import LISTENER, Message, extension, from_ads
 from tandem_operator.routing.replies import make_local_replies
 
 NAME: Final = "gateway"
-ROUTER: Final[Message] = extension(
-    # Its own x-envoy-* headers would tell clients and clouds about retries, time-outs and the path prefix.
-    "envoy.filters.http.router",
-    "filters.http.router.v3.Router",
-    suppress_envoy_headers=True,
-)
-
 _REDIRECTED: Final = {
     "error": {"message": "Redirected more than once.", "type": "server_error", "param": None, "code": "unavailable"}
 }
@@ -40,7 +33,7 @@ def make_listener(settings: GatewaySettings) -> Message:
         request_headers_timeout="10s",
         stream_idle_timeout=seconds(settings.bounds.idle),
         early_header_mutation_extensions=make_early_mutations(),
-        http_filters=[_buffer(), _redirects_end_here(), _transform(), ROUTER],
+        http_filters=[_buffer(), _redirects_end_here(), _transform(), _router()],
         local_reply_config=make_local_replies(),
         access_log=make_access_log(),
     )
@@ -76,6 +69,10 @@ def _transform() -> Message:
             "headers_mutations": [{"append": header(name, value)} for name, value in from_body.items()]
         },
     )
+
+
+def _router() -> Message:
+    return extension("envoy.filters.http.router", "filters.http.router.v3.Router")
 
 
 def _redirects_end_here() -> Message:

@@ -63,5 +63,9 @@ def _mapper(
             "content_type": "application/json",
             "json_format": {"error": {"message": message, "type": kind, "param": None, "code": code}},
         },
-        "headers_to_add": [header(headers.DESTINATION, headers.GATEWAY), *extra],
+        "headers_to_add": [
+            header(headers.DESTINATION, headers.GATEWAY),
+            header(headers.ATTEMPTS, "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"),
+            *extra,
+        ],
     }

@@ -25,6 +25,9 @@ _NO_LONGER_NEEDED: Final = ["authorization", "proxy-authorization", "x-api-key",
 """A client's credentials are for this gateway: replicas, agent and clouds get none of them."""
 
 _SAYS_STREAM: Final[Message] = {"name": headers.STREAM, "string_match": {"exact": "true"}}
+_NAMES_NO_MODEL: Final[Message] = {"name": headers.MODEL, "string_match": {"exact": "model|"}}
+"""What `transform` writes for a field that is absent, null or empty."""
+
 _IS_REDIRECTED: Final[Message] = {"name": headers.TOKEN, "present_match": True}
 _STAYS_HOME: Final[Message] = {"name": headers.ROUTE, "present_match": True}
 """Any value: a wish to stay that is not understood must not turn into leaving."""
@@ -52,7 +55,12 @@ def make_routes(bounds: Bounds) -> Message:
                     header(headers.DESTINATION, headers.GATEWAY, "ADD_IF_ABSENT"),
                     header(headers.ATTEMPTS, "%UPSTREAM_REQUEST_ATTEMPT_COUNT%", "ADD_IF_ABSENT"),
                 ],
-                "response_headers_to_remove": [headers.RATE_LIMITED, headers.TOKEN, headers.PRIOR_ATTEMPTS],
+                "response_headers_to_remove": [
+                    headers.RATE_LIMITED,
+                    headers.TOKEN,
+                    headers.PRIOR_ATTEMPTS,
+                    "x-envoy-upstream-service-time",
+                ],
                 "routes": [*_model_list(), *_inference(bounds), *_refusals()],
             }
         ],
@@ -69,7 +77,8 @@ def _model_list() -> Iterator[Message]:
 
 
 def _inference(bounds: Bounds) -> Iterator[Message]:
-    shared, local = _one_of(SHARED_PATHS), _one_of(LOCAL_PATHS)
+    shared, local, any_ = _one_of(SHARED_PATHS), _one_of(LOCAL_PATHS), _one_of((*SHARED_PATHS, *LOCAL_PATHS))
+    yield _refuse({**any_, "headers": [_method("POST"), _NAMES_NO_MODEL]}, 400, "You must provide a `model`.")
     for stream in (True, False):
         yield _to_chain(local, headers.HOME, "home|", stream, bounds, add=[header(headers.ROUTE, "local")])
         yield _to_chain(shared, headers.HOME, "home|", stream, bounds, when=[_STAYS_HOME])
@@ -100,7 +109,7 @@ def _to_chain(
         "route": {
             "cluster_header": cluster_header,
             "cluster_not_found_response_code": "NOT_FOUND",
-            "path_rewrite": "%METADATA(CLUSTER:tandem:prefix)%%REQ(:PATH)%",
+            "path_rewrite": "%METADATA(CLUSTER:tandem:prefix)%%PATH(NQ:PATH)%",
             "timeout": "0s" if stream else seconds(bounds.answer),
             "idle_timeout": seconds(bounds.idle),
             **({"internal_redirect_policy": redirects} if redirects else {}),
