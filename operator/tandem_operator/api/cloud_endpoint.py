@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 from tandem_contract.data_class import DataClass
 
 from tandem_operator.api.common import ApiModel, Conditions, KeyRef, ObjectMeta, Region
-from tandem_operator.api.rules import Rule, Unique, in_order, matches, must_not_match
+from tandem_operator.api.rules import MapBy, Rule, in_order, matches, must_not_match
 
 _LABEL: Final = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 _PORT: Final = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
@@ -70,7 +70,7 @@ class LabelSelectorRequirement(ApiModel):
     """How the label must relate to `values`. NotIn also selects namespaces without the label. Example: In. Change it
     to select by presence instead of value."""
 
-    values: Annotated[tuple[LabelValue, ...], Field(max_length=64), Unique()] = ()
+    values: Annotated[tuple[LabelValue, ...], Field(max_length=64)] = ()
     """Values for In and NotIn; none for the others. Example: [support, sales]. Add the value of each team that may use
     the endpoint."""
 
@@ -159,7 +159,7 @@ class CloudEndpointSpec(ApiModel):
     credentials: SecretRef
     """Where the key for the provider is."""
 
-    models: Annotated[tuple[OfferedModel, ...], Field(min_length=1, max_length=64), Unique(by="name")]
+    models: Annotated[tuple[OfferedModel, ...], Field(min_length=1, max_length=64), MapBy("name")]
     """Models that may be asked for here, at least one. Example: [{name: gpt-5-mini, contextTokens: 400000}]. Add each
     model that deployments name in cloud.endpoints."""
 

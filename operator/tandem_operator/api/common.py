@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_v
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema
 
-from tandem_operator.api.rules import VALIDATIONS, Rule, Unique, matches
+from tandem_operator.api.rules import VALIDATIONS, MapBy, Rule, matches
 
 Raw = dict[str, Any]
 """A Kubernetes object as the API server sent it."""
@@ -84,7 +84,7 @@ class Condition(ApiModel):
     """When status last changed. Example: 2026-01-31T12:00:00Z."""
 
 
-Conditions = Annotated[tuple[Condition, ...], Field(max_length=16), Unique(by="type")]
+Conditions = Annotated[tuple[Condition, ...], Field(max_length=16), MapBy("type")]
 
 NAME_RULE = matches(
     "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?",

@@ -14,7 +14,7 @@ from tandem_contract.engine_args import MAX_FLAGS, MAX_VALUE_LENGTH
 
 from tandem_operator.api.common import NAME_RULE, ApiModel, Conditions, ObjectMeta, Region
 from tandem_operator.api.engine_rules import ENGINE_ARGS_RULES
-from tandem_operator.api.rules import Rule, Unique, in_order, matches, must_not_match
+from tandem_operator.api.rules import MapBy, Rule, in_order, matches, must_not_match, no_value_twice
 
 MAX_NAME_LENGTH: Final = 40
 """Longest ``metadata.name``, in characters: the names of what Tandem makes are built from it."""
@@ -110,7 +110,7 @@ class Model(ApiModel):
     """Commit of an hf:// source, 40 hexadecimal digits; without it each replica loads what is newest when it starts.
     Example: 5f0b02c75b57c5855da9ae460ce51323ea669d8a. Set it in production; change it to move to another version."""
 
-    names: Annotated[tuple[ModelName, ...], Field(max_length=16), Unique()] = ()
+    names: Annotated[tuple[ModelName, ...], Field(max_length=16), no_value_twice()] = ()
     """What clients may put in `model`, instead of metadata.name. `<namespace>/<name>` always works; a bare name belongs
     to the oldest deployment that claims it. Example: [support, support-v2]. Change it to move clients to another model
     without their help; nothing restarts."""
@@ -251,12 +251,16 @@ class CloudChoice(ApiModel):
 class Cloud(ApiModel):
     """Where requests may go when the local model falls short, and when."""
 
-    endpoints: Annotated[tuple[CloudChoice, ...], Field(max_length=8), Unique(by="name")] = ()
+    endpoints: Annotated[tuple[CloudChoice, ...], Field(max_length=8), MapBy("name")] = ()
     """Cloud endpoints, tried in this order; without any, local answers alone. Example: [{name: openai-eu, model:
     gpt-5-mini}]. Add a second one to survive an outage of the first. Endpoints that this namespace, the data class or
     the regions rule out are passed over."""
 
-    when: Annotated[tuple[When, ...], Field(max_length=3), Unique()] = (When.OVERFLOW, When.FAILOVER, When.BRIDGE)
+    when: Annotated[tuple[When, ...], Field(max_length=3), no_value_twice()] = (
+        When.OVERFLOW,
+        When.FAILOVER,
+        When.BRIDGE,
+    )
     """Reasons for which a request may leave. Overflow: local cannot meet the time to first token. Failover: local is
     broken or cannot be reached. Bridge: local has no ready replica yet. Example: [Failover, Bridge]. Change it to spend
     less: without Overflow, requests queue on a full local model instead. [] keeps everything local."""
@@ -270,7 +274,7 @@ class Policy(ApiModel):
     x-tandem-data-class raises it for one request, never lowers it. Example: Confidential. Raise it when users may send
     sensitive text without marking it."""
 
-    regions: Annotated[tuple[Region, ...], Field(max_length=16), Unique()] = ()
+    regions: Annotated[tuple[Region, ...], Field(max_length=16), no_value_twice()] = ()
     """Regions where data may go, by the exact spec.region of CloudEndpoints; without any, wherever an endpoint is
     allowed. Example: [eu-de, eu-fr]. Set it when data must stay within a jurisdiction."""
 

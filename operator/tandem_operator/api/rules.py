@@ -5,7 +5,7 @@ the location, so a message says what is wrong and what to write instead, and nev
 """
 
 import re
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -105,25 +105,33 @@ def in_order(*rules: Rule) -> InOrder:
     return InOrder(rules)
 
 
-@dataclass(frozen=True)
-class Unique:
-    """No value twice: a list that is a set, or a map by one field of its items."""
+def no_value_twice() -> Rule:
+    """Return the rule that a list holds no value twice.
 
-    by: str | None = None
+    Kubernetes' own list type ``set`` would do, but server-side apply merges sets: someone who narrows a list that the
+    API server had filled with a default would narrow nothing.
+    """
+    return Rule(
+        "self.all(one, self.exists_one(other, one == other))",
+        "name each value once",
+        lambda values: len(set(values)) == len(values),
+    )
+
+
+@dataclass(frozen=True)
+class MapBy:
+    """A list that is a map by one field of its items: that field's values differ, and appliers merge item by item."""
+
+    key: str
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(self._check, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        if self.by is None:
-            return {**handler(schema), "x-kubernetes-list-type": "set"}
-        return {**handler(schema), "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [self.by]}
+        return {**handler(schema), "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [self.key]}
 
-    def _check(self, items: Iterable[Any]) -> Any:
-        seen: set[Hashable] = set()
-        for item in items:
-            key = item if self.by is None else getattr(item, self.by)
-            if key in seen:
-                raise ValueError(f"Duplicate value: {key}")
-            seen.add(key)
+    def _check(self, items: Any) -> Any:
+        keys = [getattr(item, self.key) for item in items]
+        if len(set(keys)) < len(keys):
+            raise ValueError(f"Duplicate value: each {self.key} once")
         return items
