@@ -133,7 +133,7 @@ def set_condition(
     looks like news.
     """
     before = find(conditions, type_)
-    since = before.last_transition_time if before and before.status == finding.status else now
+    since = before.last_transition_time if before and before.status == finding.status else now.replace(microsecond=0)
     after = Condition(
         type=type_,
         status=finding.status,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tandem_operator.api.v1alpha1 import CloudEndpoint, ModelDeployment, Target
+from tandem_operator.errors import Reject
 
 
 class AppStatus(StrEnum):
@@ -46,30 +47,6 @@ class AppState:
     """What Ray says about replicas that did not start, newest last."""
 
 
-class ProgrammedState(StrEnum):
-    """Whether every live gateway has acknowledged an owner's resources."""
-
-    NO_GATEWAY = "NoGateway"
-    PENDING = "Pending"
-    REJECTED = "Rejected"
-    YES = "Programmed"
-
-
-@dataclass(frozen=True, slots=True)
-class Programmed:
-    state: ProgrammedState
-    message: str = ""
-    """What the gateway said when it refused."""
-
-
-class RayAccess(StrEnum):
-    """What the administrator's configuration says about ``ray.external`` for this namespace."""
-
-    ALLOWED = "Allowed"
-    UNKNOWN_CLUSTER = "UnknownRayCluster"
-    NOT_ALLOWED = "RayClusterNotAllowed"
-
-
 @dataclass(frozen=True, slots=True)
 class Names:
     """Bare model names: what this deployment asked for, after its elders took theirs."""
@@ -87,12 +64,14 @@ class Observed:
 
     deployment: ModelDeployment
     names: Names
-    ray: RayAccess
     app: AppState | None
     """None = the Ray cluster could not be read."""
 
     app_error: str = ""
     """Why ``app`` is None, for the condition."""
+
+    refusal: Reject | None = None
+    """Why there can be no local replica: the administrator's configuration, or the engine, refuses what is asked."""
 
     endpoints: Mapping[str, CloudEndpoint] = field(default_factory=dict)
     """The CloudEndpoints that exist, by name."""
@@ -100,5 +79,5 @@ class Observed:
     credentials: Mapping[str, bool | None] = field(default_factory=dict)
     """Endpoint name → whether its Secret gave a usable key; None or missing = not read yet."""
 
-    namespace_labels: Mapping[str, str] = field(default_factory=dict)
-    """Labels of the deployment's own namespace."""
+    namespace_labels: Mapping[str, str] | None = None
+    """Labels of the deployment's own namespace; None = not known."""

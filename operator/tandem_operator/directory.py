@@ -1,0 +1,140 @@
+"""Who refers to whom, kept up to date change by change. Pure; ``handlers`` feeds it, ``reconcile`` asks it.
+
+An object that does not parse is not in here: it claims no name, uses no endpoint, and its own reconcile says why.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from tandem_operator import naming
+from tandem_operator.api.v1alpha1 import CloudEndpoint, ModelDeployment, Raw
+from tandem_operator.cache import Change, Key, Kind
+from tandem_operator.errors import Reject
+from tandem_operator.parsing import T, parse
+
+
+class Directory:
+    """Typed objects by key, and the references between them."""
+
+    def __init__(self) -> None:
+        self._deployments: dict[Key, ModelDeployment] = {}
+        self._endpoints: dict[str, CloudEndpoint] = {}
+        self._labels: dict[str, Mapping[str, str]] = {}
+        self._claims: defaultdict[str, set[Key]] = defaultdict(set)
+        self._users: defaultdict[str, set[Key]] = defaultdict(set)
+        self._inhabitants: defaultdict[str, set[Key]] = defaultdict(set)
+
+    @property
+    def endpoints(self) -> Mapping[str, CloudEndpoint]:
+        """The CloudEndpoints that exist, by name."""
+        return self._endpoints
+
+    @property
+    def namespaces(self) -> Mapping[str, Mapping[str, str]]:
+        """Labels of every namespace that exists."""
+        return self._labels
+
+    def deployments(self) -> Iterator[ModelDeployment]:
+        return iter(self._deployments.values())
+
+    def users(self, endpoint: str) -> list[str]:
+        """Return the deployments that name an endpoint, as ``namespace/name``, in order."""
+        return sorted(f"{key.namespace}/{key.name}" for key in self._users.get(endpoint, ()))
+
+    def user_keys(self, endpoint: str) -> set[Key]:
+        return set(self._users.get(endpoint, ()))
+
+    def claimants(self, deployment: ModelDeployment) -> dict[str, list[ModelDeployment]]:
+        """Return, for each bare name that ``deployment`` claims, the others that claim it too."""
+        return {
+            name: [self._deployments[key] for key in self._claims.get(name, ()) if not _is(key, deployment)]
+            for name in naming.claimed(deployment)
+        }
+
+    def take(self, change: Change) -> set[Key]:
+        """Take in a change and return the keys that must be looked at because of it, its own among them."""
+        match change.key.kind:
+            case Kind.DEPLOYMENT:
+                return self._take_deployment(change)
+            case Kind.ENDPOINT:
+                return self._take_endpoint(change)
+            case Kind.NAMESPACE:
+                return self._take_namespace(change)
+
+    def _take_deployment(self, change: Change) -> set[Key]:
+        before = self._deployments.pop(change.key, None)
+        after = _parsed(ModelDeployment, change.after)
+        for deployment in (before, after):
+            self._index(change.key, deployment, add=deployment is after)
+        if after is not None:
+            self._deployments[change.key] = after
+        if before is not None and after is not None and _same(before, after):
+            return {change.key}
+        return {change.key, *self._rivals(before, after), *_endpoint_keys(before, after)}
+
+    def _take_endpoint(self, change: Change) -> set[Key]:
+        name = change.key.name
+        before = self._endpoints.pop(name, None)
+        after = _parsed(CloudEndpoint, change.after)
+        if after is not None:
+            self._endpoints[name] = after
+        if (
+            before is not None
+            and after is not None
+            and before.metadata.uid == after.metadata.uid
+            and before.metadata.generation == after.metadata.generation
+        ):
+            return {change.key}
+        return {change.key, *self.user_keys(name)}
+
+    def _take_namespace(self, change: Change) -> set[Key]:
+        name = change.key.name
+        before = self._labels.pop(name, None)
+        if change.after is not None:
+            self._labels[name] = change.after["metadata"].get("labels") or {}
+        if before == self._labels.get(name):
+            return set()
+        inhabitants = self._inhabitants.get(name, set())
+        return inhabitants | set(_endpoint_keys(*(self._deployments[key] for key in inhabitants)))
+
+    def _index(self, key: Key, deployment: ModelDeployment | None, *, add: bool) -> None:
+        if deployment is None:
+            return
+        places = [
+            *(self._claims[name] for name in naming.claimed(deployment)),
+            *(self._users[choice.name] for choice in deployment.spec.cloud.endpoints),
+            self._inhabitants[key.namespace],
+        ]
+        for place in places:
+            (place.add if add else place.discard)(key)
+
+    def _rivals(self, *deployments: ModelDeployment | None) -> Iterable[Key]:
+        for deployment in deployments:
+            if deployment is not None:
+                for name in naming.claimed(deployment):
+                    yield from self._claims.get(name, ())
+
+
+def _parsed(model: type[T], raw: Raw | None) -> T | None:
+    if raw is None:
+        return None
+    try:
+        return parse(model, raw)
+    except Reject:
+        return None
+
+
+def _same(before: ModelDeployment, after: ModelDeployment) -> bool:
+    """Tell whether only what others do not see changed, such as the status."""
+    old, new = before.metadata, after.metadata
+    return (old.uid, old.generation, old.deletion_timestamp) == (new.uid, new.generation, new.deletion_timestamp)
+
+
+def _endpoint_keys(*deployments: ModelDeployment | None) -> Iterator[Key]:
+    for deployment in deployments:
+        if deployment is not None:
+            yield from (Key(Kind.ENDPOINT, "", choice.name) for choice in deployment.spec.cloud.endpoints)
+
+
+def _is(key: Key, deployment: ModelDeployment) -> bool:
+    return (key.namespace, key.name) == (deployment.metadata.namespace, deployment.metadata.name)
