@@ -33,7 +33,7 @@ async def start(config: EngineConfig) -> "VllmEngine":
         return await _start(command_line(config))
     except CannotStartError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever it is, it must be read in one line
         raise CannotStartError(start_failure.cause(error, mark.lines())) from None
 
 
