@@ -10,6 +10,7 @@ import hmac
 import json
 import signal
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -62,6 +63,7 @@ class CloudStandIn:
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="cloud", daemon=True)
         self._started = threading.Event()
         self._failure: BaseException | None = None
+        self._connections: weakref.WeakSet[asyncio.WriteTransport] = weakref.WeakSet()
 
     @property
     def url(self) -> str:
@@ -118,6 +120,14 @@ class CloudStandIn:
             self._started.set()
             await public.cleanup()
             await admin.cleanup()
+            await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        """Close what clients keep open: TLS says goodbye at length, and this loop ends now."""
+        for connection in list(self._connections):
+            connection.abort()
+        for _ in range(3):  # an aborted transport closes its socket two turns later
+            await asyncio.sleep(0)
 
     def _public_app(self) -> web.Application:
         app = web.Application(client_max_size=MOST_BODY_BYTES, middlewares=[self._record_and_check])
@@ -138,6 +148,8 @@ class CloudStandIn:
     async def _record_and_check(
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
+        if request.transport is not None:
+            self._connections.add(request.transport)
         raw = await request.read()
         body = _object(raw)
         self.received.append(
@@ -170,9 +182,12 @@ class CloudStandIn:
             if not asked.get("stream"):
                 return web.json_response(_whole(request.path, asked, fault), headers=noise)
             return await self._stream(request, asked, fault, noise)
-        except (asyncio.CancelledError, ConnectionResetError):
+        except asyncio.CancelledError:
             self.aborted += 1
             raise
+        except ConnectionResetError:
+            self.aborted += fault not in (Fault.DROP, Fault.DROP_MID_STREAM)
+            return web.Response(status=500)  # nobody is there to read it
 
     async def _stream(
         self, request: web.Request, asked: dict[str, Any], fault: str, noise: dict[str, str]
