@@ -15,6 +15,7 @@ from envoy.service.discovery.v3 import ads_pb2_grpc
 
 from tandem_contract.xds.session import Programmed, Session, State
 from tandem_contract.xds.store import Store, Watch
+from tandem_contract.xds.tasks import until_first_ends
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
 SERVER_OPTIONS: Final = (
@@ -91,21 +92,17 @@ class DeltaServer:
         session = Session(self._store, self._types)
         watch = self._store.watch()
         self._sessions.add(session)
-        parts = (self._read(requests, session, watch), self._write(context, session, watch), self._refused.wait())
-        tasks = [asyncio.ensure_future(part) for part in parts]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await context.send_initial_metadata(())  # the client learns at once that it has found the leader
+            await until_first_ends(
+                self._read(requests, session, watch), self._write(context, session, watch), self._refused.wait()
+            )
         finally:
-            for task in tasks:
-                task.cancel()
             self._store.unwatch(watch)
             self._sessions.discard(session)
             if session.knows(self._counts_from):
                 _log.info("xds_client_left", client=session.node)
                 self._changed(self._store.owners())
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _read(self, requests: AsyncIterator[Any], session: Session, watch: Watch) -> None:
         async for request in requests:
