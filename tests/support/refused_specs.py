@@ -301,10 +301,10 @@ CLOUD_ENDPOINTS: Final = (
 )
 
 NAMES: Final = (
-    (a_model_deployment("a" * 41), "metadata.name: use at most 40"),
+    (a_model_deployment("a" * 41), "use at most 40"),
     (a_model_deployment("1model"), "a letter first"),
-    (a_model_deployment("my.model"), "metadata.name: use at most 40 lower-case letters, digits and -"),
-    (a_cloud_endpoint("my.endpoint"), "metadata.name: use at most 63 lower-case letters, digits and -"),
-    (a_cloud_endpoint("a" * 64), "metadata.name: use at most 63"),
+    (a_model_deployment("my.model"), "use at most 40 lower-case letters, digits and -"),
+    (a_cloud_endpoint("my.endpoint"), "use at most 63 lower-case letters, digits and -"),
+    (a_cloud_endpoint("a" * 64), "use at most 63"),
 )
 """Objects whose name is refused."""

@@ -192,7 +192,8 @@ class CloudEndpoint(ApiModel):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             f"self.metadata.name.matches(r'^{_LABEL}$')",
-            "metadata.name: use at most 63 lower-case letters, digits and -, a letter or digit first and last",
+            "use at most 63 lower-case letters, digits and -, a letter or digit first and last",
             lambda self: re.fullmatch(_LABEL, self.metadata.name, re.ASCII) is not None,
+            ".metadata.name",
         ),
     )

@@ -137,7 +137,7 @@ def make_schema(kind: Kind) -> dict[str, Any]:
         "properties": {
             "apiVersion": {"type": "string", "description": f"Version of the API: {names.API_VERSION}."},
             "kind": {"type": "string", "description": f"Kind of the object: {kind.name}."},
-            "metadata": {"type": "object"},
+            "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},  # so that rules can point to it
             "spec": spec,
             "status": status,
         },

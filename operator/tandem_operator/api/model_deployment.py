@@ -380,8 +380,8 @@ class ModelDeployment(ApiModel):
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             f"self.metadata.name.matches(r'^{_NAME}$')",
-            f"metadata.name: use at most {MAX_NAME_LENGTH} lower-case letters, digits and -, a letter first, a "
-            "letter or digit last",
+            f"use at most {MAX_NAME_LENGTH} lower-case letters, digits and -, a letter first, a letter or digit last",
             lambda self: re.fullmatch(_NAME, self.metadata.name, re.ASCII) is not None,
+            ".metadata.name",
         ),
     )

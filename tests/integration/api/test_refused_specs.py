@@ -35,7 +35,10 @@ def test_is_refused_with_the_field_and_the_fix(control_plane: ControlPlane, body
 
 @pytest.mark.parametrize(("body", "advice"), refused_specs.NAMES, ids=lambda value: str(value)[-24:])
 def test_a_name_that_does_not_fit_is_refused(control_plane: ControlPlane, body: dict[str, Any], advice: str):
-    assert advice in refusal(control_plane, body)
+    message = refusal(control_plane, body)
+
+    assert "metadata.name: " in message
+    assert advice in message
 
 
 def test_the_table_is_as_long_as_promised():
