@@ -14,9 +14,11 @@ from tandem_operator.api.v1alpha1 import Raw
 
 
 class Kind(StrEnum):
-    DEPLOYMENT = "ModelDeployment"
-    ENDPOINT = "CloudEndpoint"
+    """In the order in which they are listed and first looked at: those that others refer to come first."""
+
     NAMESPACE = "Namespace"
+    ENDPOINT = "CloudEndpoint"
+    DEPLOYMENT = "ModelDeployment"
 
 
 class Key(NamedTuple):

@@ -38,6 +38,9 @@ class RayCluster(BaseModel):
     http_host: str = "0.0.0.0"  # noqa: S104  replicas must be reachable from the gateway's pods
     """Address that the replicas' HTTP ports are bound to, on a cluster where Serve was not started yet."""
 
+    http_port: Port = 8000
+    """Port of Ray's own HTTP proxy there; no request passes through it, and it must be free on the head's node."""
+
     def allows(self, namespace: str) -> bool:
         """Tell whether deployments of ``namespace`` may use this cluster."""
         return ANY_NAMESPACE in self.namespaces or namespace in self.namespaces

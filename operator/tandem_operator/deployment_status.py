@@ -3,6 +3,7 @@
 Nothing that changes by itself is in it: the same findings give the same status, so a quiet object costs no writes.
 """
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -27,6 +28,16 @@ def last_known_targets(observed: Observed) -> tuple[Target, ...]:
     return tuple(sorted(app.targets, key=lambda target: target.replica))
 
 
+def with_last_known_counts(app: AppState, before: LocalStatus) -> AppState:
+    """Return ``app`` with the replicas that were last counted while Ray does not say how many there are.
+
+    For some seconds after every change of arguments it tells of none at all, although they run and answer.
+    """
+    if app.target is not None or app.status in (AppStatus.ABSENT, AppStatus.NOT_STARTED, AppStatus.DELETING):
+        return app
+    return replace(app, running=before.ready, starting=before.starting)
+
+
 def make_status(observed: Observed, findings: Findings, *, url: str, now: datetime) -> ModelDeploymentStatus:
     """Return the whole status, transition times kept where nothing turned."""
     deployment = observed.deployment
@@ -48,16 +59,13 @@ def make_status(observed: Observed, findings: Findings, *, url: str, now: dateti
     )
 
 
-def with_ready(deployment: ModelDeployment, finding: Finding, *, now: datetime) -> ModelDeploymentStatus:
-    """Return the status with nothing but ``Ready`` changed: of an object that is being deleted."""
-    generation = deployment.metadata.generation
+def with_ready(
+    before: ModelDeploymentStatus, finding: Finding, *, generation: int, now: datetime
+) -> ModelDeploymentStatus:
+    """Return a status with nothing but ``Ready`` changed: of an object that is being deleted."""
     found = {conditions.READY: finding, conditions.RECONCILING: None}
-    return deployment.status.model_copy(
-        update={
-            "observed_generation": generation,
-            "conditions": _written(deployment.status.conditions, found, generation=generation, now=now),
-        }
-    )
+    after = _written(before.conditions, found, generation=generation, now=now)
+    return before.model_copy(update={"observed_generation": generation, "conditions": after})
 
 
 def invalid(

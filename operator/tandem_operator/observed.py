@@ -70,6 +70,12 @@ class Observed:
     app_error: str = ""
     """Why ``app`` is None, for the condition."""
 
+    rolling: bool = False
+    """Whether the Ray cluster was just given something: ``app`` is from before that."""
+
+    apply_error: str = ""
+    """Why what is wanted could not be handed to the Ray cluster this time; empty = it has it."""
+
     refusal: Reject | None = None
     """Why there can be no local replica: the administrator's configuration, or the engine, refuses what is asked."""
 

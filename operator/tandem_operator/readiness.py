@@ -33,6 +33,8 @@ def local_available(observed: Observed) -> Finding:
     if observed.app is None:
         return Finding("Unknown", conditions.RAY_UNREACHABLE, observed.app_error)
     wanted = observed.deployment.spec.local.replicas.min
+    if observed.apply_error:
+        return Finding("True" if observed.app.running else "False", conditions.RAY_NOT_WRITABLE, observed.apply_error)
     if observed.app.running >= wanted and observed.app.status is AppStatus.RUNNING:
         return Finding("True", conditions.REPLICAS_READY, f"{observed.app.running} of {wanted} replicas are ready")
     if observed.app.running > 0:
@@ -101,11 +103,18 @@ def stalled(observed: Observed, findings: Findings) -> Finding | None:
 
 def rolled_out(observed: Observed, findings: Findings) -> bool:
     """Tell whether everything that this generation asks for is in effect."""
+    return findings.routes.true and settled(observed)
+
+
+def settled(observed: Observed) -> bool:
+    """Tell whether the Ray cluster has what it should have, and nothing left to do."""
     app = observed.app
     return (
-        findings.routes.true
-        and app is not None
+        app is not None
+        and not observed.rolling
+        and not observed.apply_error
         and app.status is AppStatus.RUNNING
+        and app.target is not None
         and app.running >= observed.deployment.spec.local.replicas.min
         and app.starting == 0
     )

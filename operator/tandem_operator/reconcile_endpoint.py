@@ -4,7 +4,7 @@ Fails closed: without a key, or without the certificates that it asks for, no cr
 leaves. A Secret that could not be *read* changes nothing: what was published stays until it can be.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ from tandem_operator.api.v1alpha1 import CloudEndpoint, CloudEndpointStatus, Raw
 from tandem_operator.cache import Key
 from tandem_operator.clients.cluster import ENDPOINTS, SECRETS, Cluster
 from tandem_operator.conditions import Finding
+from tandem_operator.config import OperatorConfig
 from tandem_operator.directory import Directory
 from tandem_operator.egress.policy import endpoint_policy
 from tandem_operator.endpoint_status import Resolved
@@ -33,21 +34,20 @@ class EndpointReconciler:
 
     def __init__(
         self,
+        *,
         cluster: Cluster,
         directory: Directory,
         publishing: Publishing,
         recorder: Recorder,
-        *,
-        namespace: str,
-        again_seconds: float,
-        enqueue: Callable[[Iterable[Key]], None],
+        config: OperatorConfig,
+        enqueue: Callable[[Key], None],
     ) -> None:
         self._cluster = cluster
         self._directory = directory
         self._publishing = publishing
         self._recorder = recorder
-        self._namespace = namespace
-        self._again_seconds = again_seconds
+        self._namespace = config.namespace
+        self._again_seconds = config.credentials_seconds
         self._enqueue = enqueue
         self._usable: dict[str, bool] = {}
 
@@ -112,12 +112,16 @@ class EndpointReconciler:
     def _withdraw(self, key: Key) -> None:
         self._publishing.drop(publish.endpoint_owner(key.name))
         if self._usable.pop(key.name, None) is not None:
-            self._enqueue(self._directory.user_keys(key.name))
+            self._wake_users(key)
 
     def _note(self, key: Key, *, usable: bool) -> None:
         if self._usable.get(key.name) is not usable:
             self._usable[key.name] = usable
-            self._enqueue(self._directory.user_keys(key.name))
+            self._wake_users(key)
+
+    def _wake_users(self, key: Key) -> None:
+        for user in self._directory.user_keys(key.name):
+            self._enqueue(user)
 
 
 def way_out(endpoint: CloudEndpoint, resolved: Resolved) -> list[Message]:

@@ -104,6 +104,22 @@ class Cluster:
         """Set which finalizers of the object that ``raw`` is are ours, and return the object as it is then."""
         return await self._apply(resource, raw, {"metadata": {"finalizers": finalizers}})
 
+    async def remove_finalizer(self, resource: Resource, raw: Raw, finalizer: str) -> None:
+        """Take a finalizer off exactly the object that was read; ``Conflict`` when it changed since.
+
+        Not by server-side apply: an entry that a user's manifest lists too would stay, and deletion would never end.
+        """
+        metadata = raw["metadata"]
+        body = {
+            "metadata": {
+                "uid": metadata["uid"],
+                "resourceVersion": metadata["resourceVersion"],
+                "finalizers": [entry for entry in metadata.get("finalizers", []) if entry != finalizer],
+            }
+        }
+        path = resource.path(metadata.get("namespace", ""), metadata["name"])
+        await self._write("PATCH", resource, path, body, "application/merge-patch+json")
+
     async def create(self, resource: Resource, body: Raw) -> Raw:
         """Create an object; ``Conflict`` when it exists."""
         path = resource.path(body["metadata"].get("namespace", ""))

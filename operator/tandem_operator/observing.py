@@ -1,0 +1,104 @@
+"""Keeps cache and directory current, on leaders and followers alike: from kopf's events, and from our own lists.
+
+Every change becomes keys on the queue: the object's own, and those of the objects that refer to it.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from tandem_operator.api.v1alpha1 import Raw
+from tandem_operator.cache import Cache, Change, Key, Kind
+from tandem_operator.clients.cluster import Cluster
+from tandem_operator.directory import Directory
+from tandem_operator.errors import Retry
+from tandem_operator.metrics import Metrics
+
+_LIST_RETRY_SECONDS: Final = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+class Observing:
+    """What is known of the API server, and how old that is."""
+
+    def __init__(
+        self, cluster: Cluster, metrics: Metrics, *, relist_seconds: float, enqueue: Callable[[Key], None]
+    ) -> None:
+        self.cache = Cache()
+        self.directory = Directory()
+        self.synced = asyncio.Event()
+        """Set once everything was listed."""
+
+        self._cluster = cluster
+        self._metrics = metrics
+        self._relist_seconds = relist_seconds
+        self._enqueue = enqueue
+        self._gap = asyncio.Event()
+        self._event_at = self._list_at = self._tried_at = time.monotonic()
+        metrics.last_event_age.set_function(lambda: time.monotonic() - self._event_at)
+        metrics.last_resync_age.set_function(lambda: time.monotonic() - self._list_at)
+
+    @property
+    def current(self) -> bool:
+        """Whether what is known is at most two lists old."""
+        return (
+            self.synced.is_set() and time.monotonic() - self._list_at < 2 * self._relist_seconds + _LIST_RETRY_SECONDS
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether lists are still being tried, with success or not: an outage of the API server is no fault of ours."""
+        return time.monotonic() - self._tried_at < 10 * self._relist_seconds
+
+    def on_event(self, kind: Kind, raw: Raw, gone: bool) -> None:
+        """Take in one event of the watch."""
+        self._event_at = time.monotonic()
+        change = self.cache.gone(kind, raw) if gone else self.cache.see(kind, raw)
+        if change is not None:
+            self._take(change)
+
+    def on_gap(self) -> None:
+        """Say that the watch may have missed something: list soon."""
+        self._gap.set()
+
+    async def run(self) -> None:
+        """List until cancelled, and sooner when the watch had a gap."""
+        while True:
+            listed = await self._relist()
+            wait = self._relist_seconds * random.uniform(0.9, 1.1) if listed else _LIST_RETRY_SECONDS  # noqa: S311  jitter
+            try:
+                await asyncio.wait_for(self._gap.wait(), wait)
+                self._gap.clear()
+            except TimeoutError:
+                continue
+
+    async def _relist(self) -> bool:
+        self._tried_at = time.monotonic()
+        try:
+            for kind in Kind:
+                await self._relist_kind(kind)
+        except Retry as error:
+            log.warning("objects could not be listed", why=str(error))
+            return False
+        self._list_at = time.monotonic()
+        self.synced.set()
+        return True
+
+    async def _relist_kind(self, kind: Kind) -> None:
+        self.cache.relist_begins(kind)
+        listing = await self._cluster.list_all(kind)
+        changes = self.cache.relist(kind, listing.items, listing.version)
+        for change in changes:
+            self._take(change)
+        if changes and self.synced.is_set():
+            log.info("the watch had missed something", kind=kind.value, objects=[str(c.key) for c in changes[:10]])
+
+    def _take(self, change: Change) -> None:
+        for key in self.directory.take(change):
+            self._enqueue(key)
+        self._metrics.objects.labels(change.key.kind.value).set(len(self.cache.keys(change.key.kind)))

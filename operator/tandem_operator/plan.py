@@ -1,0 +1,81 @@
+"""What one ModelDeployment needs, from what was observed. Pure; ``reconcile_deployment`` carries it out.
+
+A plan can be printed and compared. It never says "remove": what is unknown is not mentioned, and removal has a path of
+its own, with the finalizer (``finalize``).
+"""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from tandem_contract.documents import DeploymentPolicy
+
+from tandem_operator import names
+from tandem_operator.api.v1alpha1 import When
+from tandem_operator.deployment_status import last_known_targets
+from tandem_operator.egress.policy import deployment_policy
+from tandem_operator.engines.serve_document import App, app_document
+from tandem_operator.observed import Observed
+from tandem_operator.routing import RoutedDeployment
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is wanted, whole."""
+
+    routed: RoutedDeployment
+    """For the gateway's Envoy."""
+
+    policy: DeploymentPolicy
+    """For the gateway's guard."""
+
+    app: App | None
+    """For Ray Serve; None = there may be no local replica, so nothing is applied (and nothing taken away)."""
+
+    replicas: int
+    """How many replicas the app should have."""
+
+    def __repr__(self) -> str:
+        return f"Plan({self.routed}, replicas={self.replicas})"  # app and policy carry the token
+
+
+def make_plan(observed: Observed, *, app: str, import_path: str, redirect_key: bytes) -> Plan:
+    """Return the plan; ``app`` is the Serve application's name. ``ValueError`` when the engine cannot express it."""
+    deployment = observed.deployment
+    spec = deployment.spec
+    clouds = tuple(choice.name for choice in spec.cloud.endpoints if choice.name in observed.endpoints)
+    overflows = bool(clouds) and When.OVERFLOW in spec.cloud.when
+    fails_over = bool(clouds) and bool({When.FAILOVER, When.BRIDGE} & set(spec.cloud.when))
+    token = redirect_token(redirect_key, deployment.metadata.uid)
+    routed = RoutedDeployment(
+        namespace=deployment.metadata.namespace,
+        name=deployment.metadata.name,
+        names=observed.names.granted,
+        prefix=names.prefix(app),
+        clouds=clouds,
+        fails_over=fails_over,
+        overflows=overflows,
+        targets=last_known_targets(observed),
+    )
+    policy = deployment_policy(
+        deployment,
+        names=observed.names.granted,
+        prefix=names.prefix(app),
+        token=token,
+        endpoints=observed.endpoints,
+    )
+    document = app_document(
+        deployment,
+        app=app,
+        import_path=import_path,
+        model_names=observed.names.granted,
+        token=token,
+        overflow=overflows,
+        cloud=overflows or fails_over,
+    )
+    return Plan(routed, policy, None if observed.refusal else document, spec.local.replicas.min)
+
+
+def redirect_token(key: bytes, uid: str) -> str:
+    """Return what redirects of one deployment carry: nobody else can make it up, and it needs no storage."""
+    return hmac.new(key, uid.encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,183 @@
+"""Brings one ModelDeployment to its spec: observe → plan → publish → apply → status. Called by the work queue.
+
+It ignores why it was woken, and may be repeated or killed anywhere. Routes are published before replicas are touched:
+what the guard allows never lags behind what a replica asks for. The finalizer is on before there is anything to remove.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+import structlog
+
+from tandem_operator import conditions, deployment_status, names, naming, publish, readiness
+from tandem_operator.api.v1alpha1 import ModelDeployment, ModelDeploymentStatus, Raw
+from tandem_operator.cache import Key
+from tandem_operator.clients.cluster import DEPLOYMENTS, Cluster
+from tandem_operator.conditions import Finding
+from tandem_operator.config import OperatorConfig
+from tandem_operator.directory import Directory
+from tandem_operator.engines.serve_document import Action
+from tandem_operator.engines.serve_engine import ServeEngine
+from tandem_operator.errors import Hold, Reject, Retry
+from tandem_operator.finalize import Finalization
+from tandem_operator.observed import Observed
+from tandem_operator.parsing import parse, parse_status
+from tandem_operator.plan import Plan, make_plan
+from tandem_operator.publish import Publishing
+from tandem_operator.readiness import Findings
+from tandem_operator.recorder import Recorder
+from tandem_operator.routing import compile_deployment
+
+_WRITES: Final = frozenset({Action.PUT, Action.SCALE})
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """What is the same for all deployments while this process leads."""
+
+    cluster_uid: str
+    """Uid of the namespace kube-system: other Kubernetes clusters may use the same Ray cluster."""
+
+    redirect_key: bytes
+    """From Secret ``tandem-internal``."""
+
+    def __repr__(self) -> str:
+        return f"Term({self.cluster_uid})"
+
+
+class DeploymentReconciler:
+    """Keeps nothing of its own: all that it knows it reads."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        directory: Directory,
+        publishing: Publishing,
+        recorder: Recorder,
+        engines: Mapping[str, ServeEngine],
+        config: OperatorConfig,
+        term: Term,
+        usable_endpoints: Callable[[], Mapping[str, bool]],
+    ) -> None:
+        self._cluster = cluster
+        self._directory = directory
+        self._publishing = publishing
+        self._recorder = recorder
+        self._engines = engines
+        self._config = config
+        self._term = term
+        self._usable_endpoints = usable_endpoints
+        self._finalization = Finalization(cluster, recorder, engines, cluster_uid=term.cluster_uid)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Return the seconds after which to look again; None = at the next resync, or when something changes."""
+        owner = publish.deployment_owner(names.key(key.namespace, key.name))
+        raw = await self._cluster.get(DEPLOYMENTS, key.namespace, key.name)
+        if raw is None or "deletionTimestamp" in raw["metadata"]:
+            self._publishing.drop(owner)
+            return None if raw is None else await self._finalization.advance(raw)
+        try:
+            deployment = parse(ModelDeployment, raw)
+        except Reject as error:
+            await self._refuse(raw, error)
+            return None
+        observed = await self._observe(deployment)
+        plan = make_plan(
+            observed,
+            app=self._app(deployment),
+            import_path=self._config.replica_import_path,
+            redirect_key=self._term.redirect_key,
+        )
+        self._publishing.put(owner, compile_deployment(plan.routed), [plan.policy])
+        observed, again_seconds = await self._apply(raw, observed, plan)
+        await self._report(owner, raw, observed)
+        if not _settled(observed) or self._publishing.unsettled(owner):
+            return self._config.poll_seconds
+        return again_seconds
+
+    async def _observe(self, deployment: ModelDeployment) -> Observed:
+        observed = Observed(
+            deployment=deployment,
+            names=naming.grant(deployment, self._directory.claimants(deployment)),
+            app=None,
+            endpoints=self._directory.endpoints,
+            credentials=self._usable_endpoints(),
+            namespace_labels=self._directory.namespaces.get(deployment.metadata.namespace),
+            refusal=self._refusal(deployment),
+        )
+        if observed.refusal is not None:
+            return observed
+        engine = self._engines[deployment.spec.local.ray.external]
+        try:
+            app = await engine.observe(self._app(deployment))
+        except Hold as error:
+            return replace(observed, app_error=f"{error}; the last known replicas are kept")
+        return replace(observed, app=deployment_status.with_last_known_counts(app, deployment.status.local))
+
+    def _refusal(self, deployment: ModelDeployment) -> Reject | None:
+        """Return why the administrator's configuration gives this deployment no Ray cluster."""
+        name, namespace = deployment.spec.local.ray.external, deployment.metadata.namespace
+        cluster = self._config.ray_clusters.get(name)
+        if cluster is None:
+            message = f"spec.local.ray.external: the operator's configuration (rayClusters) has no cluster {name}"
+            return Reject(conditions.UNKNOWN_RAY_CLUSTER, message)
+        if not cluster.allows(namespace):
+            message = (
+                f"spec.local.ray.external: namespace {namespace} may not use Ray cluster {name}; "
+                f"the administrator lists who may in the operator's configuration (rayClusters.{name}.namespaces)"
+            )
+            return Reject(conditions.RAY_CLUSTER_NOT_ALLOWED, message)
+        return None
+
+    async def _apply(self, raw: Raw, observed: Observed, plan: Plan) -> tuple[Observed, float | None]:
+        """Hand the plan to the Ray cluster; what it makes of it is part of what was observed."""
+        if plan.app is None or observed.app is None:
+            return observed, None
+        if names.FINALIZER not in raw["metadata"].get("finalizers", []):
+            await self._cluster.apply_finalizers(DEPLOYMENTS, raw, [names.FINALIZER])
+        engine = self._engines[observed.deployment.spec.local.ray.external]
+        try:
+            applied = await engine.apply(plan.app, plan.replicas)
+        except Reject as error:
+            return replace(observed, refusal=error), None
+        except (Retry, Hold) as error:
+            return replace(observed, apply_error=str(error)), None
+        # What was seen before a write says nothing about what was written: look again soon.
+        again = self._config.poll_seconds if applied.action in _WRITES else applied.again_seconds
+        return replace(observed, rolling=applied.action in _WRITES), again
+
+    async def _report(self, owner: str, raw: Raw, observed: Observed) -> None:
+        deployment = observed.deployment
+        prior = conditions.find(deployment.status.conditions, conditions.ROUTES_PROGRAMMED)
+        routes = self._publishing.finding(owner, prior, generation=deployment.metadata.generation)
+        if routes is None:
+            return  # acknowledged in a moment, and then we are called again
+        findings = Findings(
+            local=readiness.local_available(observed), cloud=readiness.cloud_reachable(observed), routes=routes
+        )
+        url = f"{self._config.gateway_url.rstrip('/')}/v1"
+        status = deployment_status.make_status(observed, findings, url=url, now=datetime.now(UTC))
+        await self._recorder.record(DEPLOYMENTS, raw, deployment.status.conditions, status)
+
+    async def _refuse(self, raw: Raw, error: Reject) -> None:
+        """Say that the spec is not understood; what was published before goes on."""
+        generation = raw["metadata"]["generation"]
+        known = parse_status(ModelDeploymentStatus, raw)
+        finding = Finding("False", error.reason, str(error))
+        after = deployment_status.invalid(known.conditions, finding, generation=generation, now=datetime.now(UTC))
+        status = known.model_copy(update={"observed_generation": generation, "conditions": after})
+        await self._recorder.record(DEPLOYMENTS, raw, known.conditions, status)
+
+    def _app(self, deployment: ModelDeployment) -> str:
+        metadata = deployment.metadata
+        return names.serve_app(self._term.cluster_uid, metadata.namespace, metadata.name)
+
+
+def _settled(observed: Observed) -> bool:
+    """Tell whether Ray has nothing left to do; what it does by itself later is found by polling it."""
+    return observed.refusal is not None or readiness.settled(observed)
