@@ -13,7 +13,7 @@ class Authority:
     """Signs server certificates; ``pem`` is what a client must trust."""
 
     def __init__(self, folder: Path, name: str = "Tandem test authority") -> None:
-        self._folder = folder
+        self.folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _common_name(name)
         self._certificate = (
@@ -34,7 +34,7 @@ class Authority:
         secret = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        path = self._folder / f"{host}-{certificate.serial_number}.pem"
+        path = self.folder / f"{host}-{certificate.serial_number}.pem"
         path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + secret)
         return path
 

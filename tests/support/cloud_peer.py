@@ -12,6 +12,7 @@ from aiohttp import web
 
 from support.certificates import Authority
 from support.loop_thread import LoopThread
+from support.pace import Pace
 from support.replica_peer import Seen
 
 
@@ -23,6 +24,7 @@ class CloudPeer:
     host: str = "localhost"
     seen: list[Seen] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    pace: Pace = field(default_factory=Pace)
     port: int = 0
 
     def __enter__(self) -> Self:
@@ -31,7 +33,9 @@ class CloudPeer:
         self._thread.run(self._start())
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._thread.run(self._runner.cleanup())
         self._thread.__exit__(kind, error, trace)
 
@@ -74,6 +78,7 @@ class CloudPeer:
                 await answer.write(b'data: {"from":"cloud","n":%d}\n\n' % number)
                 self.counts["started"] += number == 0
                 await asyncio.sleep(float(asked.get("gap", 0)))
+                await self.pace.next_token(asked.get("pace"), number + 1)
             await answer.write(b"data: [DONE]\n\n")
         except (asyncio.CancelledError, ConnectionError):
             self.counts["aborted"] += 1

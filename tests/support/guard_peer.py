@@ -37,15 +37,26 @@ class GuardPeer(external_processor_pb2_grpc.ExternalProcessorServicer):  # type:
     judged: list[Judged] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        options = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES), ("grpc.max_send_message_length", MAX_MESSAGE_BYTES)]
+        self.start()
+        return self
+
+    def start(self) -> None:
+        options = [
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ]
         self._server = grpc.server(futures.ThreadPoolExecutor(max_workers=256), options=options)
         external_processor_pb2_grpc.add_ExternalProcessorServicer_to_server(self, self._server)
         self._server.add_insecure_port(f"unix:{self.socket}")
         self._server.start()
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def stop(self) -> None:
         self._server.stop(0).wait()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
 
     def Process(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802  gRPC's name
         metadata = {item.key: item.value for item in context.invocation_metadata()}
@@ -60,14 +71,18 @@ class GuardPeer(external_processor_pb2_grpc.ExternalProcessorServicer):  # type:
                     return
                 yield external_processor_pb2.ProcessingResponse(
                     request_headers=_mutate(
-                        "HeadersResponse", {":path": "/v1/seen", ":authority": "cloud.example", "authorization": "Bearer cloud"}
+                        "HeadersResponse",
+                        {":path": "/v1/seen", ":authority": "cloud.example", "authorization": "Bearer cloud"},
                     )
                 )
             elif kind == "request_body":
                 judged.body = request.request_body.body
                 yield external_processor_pb2.ProcessingResponse(request_body=_mutate("BodyResponse", {}))
             elif kind == "response_headers":
-                said = {headers.DESTINATION: f"cloud/{judged.endpoint}", headers.REASON: judged.headers.get(headers.REASON, "failover")}
+                said = {
+                    headers.DESTINATION: f"cloud/{judged.endpoint}",
+                    headers.REASON: judged.headers.get(headers.REASON, "failover"),
+                }
                 yield external_processor_pb2.ProcessingResponse(response_headers=_mutate("HeadersResponse", said))
             else:
                 yield external_processor_pb2.ProcessingResponse(response_body=_mutate("BodyResponse", {}))

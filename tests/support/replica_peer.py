@@ -15,6 +15,7 @@ from aiohttp import web
 from tandem_contract import headers
 
 from support.loop_thread import LoopThread
+from support.pace import Pace
 
 TOKEN = "token-of-the-replica"
 BOUND_SECONDS = 0.2
@@ -42,6 +43,10 @@ class ReplicaPeer:
     counts: Counter[str] = field(default_factory=Counter)
     """``started`` and ``aborted`` streams, health checks by prefix."""
 
+    default: str = "ok"
+    """Behaviour where none was set."""
+
+    pace: Pace = field(default_factory=Pace)
     port: int = 0
 
     def __post_init__(self) -> None:
@@ -59,7 +64,9 @@ class ReplicaPeer:
         self._thread.run(self._start())
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._thread.run(self._runner.cleanup())
         self._thread.__exit__(kind, error, trace)
 
@@ -87,10 +94,12 @@ class ReplicaPeer:
         except ValueError:
             asked = {}
         prefix = f"/{request.match_info['prefix']}"
-        behaviour = str(asked.get("local") or self._behaviours.get(prefix, "ok"))
+        behaviour = str(asked.get("local") or self._behaviours.get(prefix, self.default))
         return await self._act(behaviour, request, asked)
 
-    async def _act(self, behaviour: str, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
+    async def _act(  # noqa: PLR0911  a table
+        self, behaviour: str, request: web.Request, asked: dict[str, Any]
+    ) -> web.StreamResponse:
         redirected = headers.REASON in request.headers
         attempt = int(request.headers.get(headers.ATTEMPT_COUNT, "1"))
         match behaviour:
@@ -142,6 +151,7 @@ class ReplicaPeer:
                 await answer.write(b'data: {"from":"local","n":%d}\n\n' % number)
                 self.counts["started"] += number == 0
                 await asyncio.sleep(float(asked.get("gap", 0)))
+                await self.pace.next_token(asked.get("pace"), number + 1)
             await answer.write(b"data: [DONE]\n\n")
         except (asyncio.CancelledError, ConnectionError):
             self.counts["aborted"] += 1

@@ -13,7 +13,7 @@ from tandem_operator import names
 from tandem_operator.routing.door import remove_prefix
 from tandem_operator.routing.inputs import Bounds, RoutedEndpoint
 from tandem_operator.routing.limits import BODY_BYTES, BREAKERS, CONNECTION_BUFFER_BYTES
-from tandem_operator.routing.proto import CLUSTER, LISTENER, Message, extension, seconds, typed
+from tandem_operator.routing.proto import CLUSTER, LISTENER, Message, bounded, extension, seconds, typed
 
 SYSTEM_ROOTS: Final = "/etc/ssl/certs/ca-certificates.crt"
 """Where Debian, Ubuntu and Envoy's official image keep the system's authorities."""
@@ -41,7 +41,7 @@ def make_way_out(endpoint: RoutedEndpoint, bounds: Bounds) -> Message:
         stat_prefix=name,
         generate_request_id=False,
         preserve_external_request_id=True,
-        stream_idle_timeout=seconds(bounds.cloud_idle),
+        stream_idle_timeout=seconds(bounds.cloud_silence),
         # Without it a guard that died costs the client a second.
         delayed_close_timeout="0s",
         http_filters=[_guard(endpoint.name, bounds), _nothing_of_ours(), _router()],
@@ -148,15 +148,13 @@ def _only_upstream(endpoint: RoutedEndpoint, bounds: Bounds) -> Message:
 
 
 def _to_upstream(cluster: str, bounds: Bounds) -> Iterator[Message]:
-    stream = {"name": headers.STREAM, "string_match": {"exact": "true"}}
-    for match, timeout in (
-        ({"prefix": "/", "headers": [stream]}, "0s"),
-        ({"prefix": "/"}, seconds(bounds.cloud_answer)),
-    ):
+    says_stream = {"name": headers.STREAM, "string_match": {"exact": "true"}}
+    for streamed, matchers in ((True, [says_stream]), (False, [])):
+        limits = bounded(streamed=streamed, answer=bounds.cloud_answer, silence=bounds.cloud_silence)
         yield {
-            "match": match,
+            "match": {"prefix": "/", "headers": matchers},
             "request_body_buffer_limit": BODY_BYTES,
-            "route": {"cluster": cluster, "timeout": timeout, "idle_timeout": seconds(bounds.cloud_idle)},
+            "route": {"cluster": cluster, **limits},
         }
 
 

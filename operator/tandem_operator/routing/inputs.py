@@ -60,14 +60,14 @@ class Bounds:
     answer: float = 600
     """A whole answer that is not streamed, all attempts together."""
 
-    idle: float = 660
-    """Silence on any stream; above ``answer``, since an answer that is not streamed is silent until it is done."""
+    silence: float = 600
+    """Nothing on a stream, before its headers or between two tokens."""
 
     cloud_answer: float = 300
     """A whole answer of one cloud that is not streamed: time is left for the last local attempt."""
 
-    cloud_idle: float = 120
-    """Silence of one cloud, before its headers or between two tokens."""
+    cloud_silence: float = 300
+    """Nothing on one cloud's stream."""
 
     guard: float = 5
     """The guard's answer to one message. Past it the request does not leave."""

@@ -31,7 +31,7 @@ def make_listener(settings: GatewaySettings) -> Message:
         preserve_external_request_id=True,
         always_set_request_id_in_response=True,
         request_headers_timeout="10s",
-        stream_idle_timeout=seconds(settings.bounds.idle),
+        stream_idle_timeout=seconds(settings.bounds.silence),
         early_header_mutation_extensions=make_early_mutations(),
         http_filters=[_buffer(), _redirects_end_here(), _transform(), _router()],
         local_reply_config=make_local_replies(),

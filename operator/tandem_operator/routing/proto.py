@@ -7,6 +7,8 @@ Message = dict[str, Any]
 
 _PREFIX: Final = "type.googleapis.com/"
 
+_MARGIN_SECONDS: Final = 60
+
 LISTENER: Final = f"{_PREFIX}envoy.config.listener.v3.Listener"
 ROUTES: Final = f"{_PREFIX}envoy.config.route.v3.RouteConfiguration"
 CLUSTER: Final = f"{_PREFIX}envoy.config.cluster.v3.Cluster"
@@ -36,3 +38,10 @@ def seconds(value: float) -> str:
 def header(name: str, value: str, action: str = "OVERWRITE_IF_EXISTS_OR_ADD") -> Message:
     """Return a header to set; ``value`` may hold Envoy's command operators."""
     return {"header": {"key": name, "value": value}, "append_action": action}
+
+
+def bounded(*, streamed: bool, answer: float, silence: float) -> Message:
+    """Return a route's time-outs: what is not streamed is silent until it is done, so its silence must not count."""
+    if streamed:
+        return {"timeout": "0s", "idle_timeout": seconds(silence)}
+    return {"timeout": seconds(answer), "idle_timeout": seconds(answer + _MARGIN_SECONDS)}

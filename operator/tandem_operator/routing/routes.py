@@ -15,7 +15,7 @@ from tandem_contract import headers
 
 from tandem_operator.routing.inputs import Bounds
 from tandem_operator.routing.limits import BODY_BYTES
-from tandem_operator.routing.proto import ROUTES, Message, header, seconds
+from tandem_operator.routing.proto import ROUTES, Message, bounded, header
 
 NAME: Final = "gateway"
 SHARED_PATHS: Final = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
@@ -110,8 +110,7 @@ def _to_chain(
             "cluster_header": cluster_header,
             "cluster_not_found_response_code": "NOT_FOUND",
             "path_rewrite": "%METADATA(CLUSTER:tandem:prefix)%%PATH(NQ:PATH)%",
-            "timeout": "0s" if stream else seconds(bounds.answer),
-            "idle_timeout": seconds(bounds.idle),
+            **bounded(streamed=stream, answer=bounds.answer, silence=bounds.silence),
             **({"internal_redirect_policy": redirects} if redirects else {}),
         },
     }

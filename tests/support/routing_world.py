@@ -1,0 +1,133 @@
+"""One real Envoy with compiled resources and a peer for everything behind it: what tests of the routes share.
+
+The peers act on the body of each request, so tests do not disturb one another; what they saw is found by request id.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tandem_lab.process import free_port
+from tandem_operator.routing import (
+    Bounds,
+    GatewaySettings,
+    RoutedDeployment,
+    RoutedEndpoint,
+    Target,
+    compile_deployment,
+    compile_endpoint,
+    compile_gateway,
+)
+
+from support.agent_peer import AgentPeer
+from support.certificates import Authority
+from support.cloud_peer import CloudPeer
+from support.guard_peer import GuardPeer, Judged
+from support.replica_peer import ReplicaPeer, Seen
+from support.static_gateway import StaticGateway, pipe, static_bootstrap, tcp
+from support.wait import eventually
+
+BOUNDS = Bounds(answer=3, silence=3, cloud_answer=1, cloud_silence=1, guard=5)
+CLOUDS = ("east", "west")
+
+
+@dataclass
+class World:
+    """The gateway and what is behind it."""
+
+    gateway: StaticGateway
+    replicas: ReplicaPeer
+    sick: ReplicaPeer
+    """Looks healthy and answers 500."""
+
+    cloud: CloudPeer
+    guard: GuardPeer
+
+    @property
+    def url(self) -> str:
+        return self.gateway.url
+
+    def at_replicas(self, request_id: str) -> list[Seen]:
+        return [seen for seen in self.replicas.seen if seen.headers.get("x-request-id") == request_id]
+
+    def at_cloud(self, request_id: str) -> list[Seen]:
+        return [seen for seen in self.cloud.seen if seen.headers.get("x-request-id") == request_id]
+
+    def at_guard(self, request_id: str) -> list[Judged]:
+        return [judged for judged in self.guard.judged if judged.headers.get("x-request-id") == request_id]
+
+
+@contextmanager
+def routing_world(folder: Path, dead_port: int) -> Iterator[World]:
+    """Start everything; ``dead_port`` refuses connections."""
+    authority = Authority(folder)
+    with (
+        ReplicaPeer() as replicas,
+        ReplicaPeer(default="500") as sick,
+        CloudPeer(authority) as cloud,
+        CloudPeer(authority, host="other.example") as impostor,
+        GuardPeer(folder / "guard.sock") as guard,
+        AgentPeer() as agent,
+    ):
+        port = free_port()
+        ways_out = endpoints(cloud, impostor, authority, dead_port)
+        resources = [
+            *compile_gateway(GatewaySettings("127.0.0.1", port, BOUNDS)),
+            *(
+                resource
+                for some in deployments(replicas.port, sick.port, dead_port)
+                for resource in compile_deployment(some)
+            ),
+            *(resource for endpoint in ways_out for resource in compile_endpoint(endpoint, BOUNDS)),
+        ]
+        bootstrap = static_bootstrap(resources, guard=pipe(folder / "guard.sock"), agent=tcp(agent.port))
+        with StaticGateway(bootstrap, folder, port=port) as gateway:
+            eventually(lambda: usable(gateway, "local|ns/two") == 2, within_seconds=20)
+            eventually(lambda: usable(gateway, "local|ns/dead") == 0, within_seconds=20)
+            yield World(gateway, replicas, sick, cloud, guard)
+
+
+def usable(gateway: StaticGateway, cluster: str) -> int:
+    return len(gateway.health()[cluster])
+
+
+def deployments(port: int, sick_port: int, dead_port: int) -> list[RoutedDeployment]:
+    one = (target(port),)
+    return [
+        deployment("chat", one, CLOUDS),
+        deployment("one-cloud", one, ("east",)),
+        deployment("two", (target(port), target(sick_port)), ("east",)),
+        deployment("alone", one, ()),
+        deployment("failing-over", one, ("east",), overflows=False),
+        deployment("overflowing", one, ("east",), fails_over=False),
+        deployment("strict", one, ("east",), fails_over=False, overflows=False),
+        deployment("empty", (), ("east",)),
+        deployment("dead", (target(dead_port),), ("east",)),
+        deployment("nowhere", (), ()),
+        deployment("no-such-cloud", (), ("vanished", "east")),
+        deployment("down-then-up", (), ("down", "east")),
+        deployment("impostor", (), ("impostor",)),
+        deployment("untrusted", (), ("untrusted",)),
+    ]
+
+
+def deployment(
+    name: str, targets: tuple[Target, ...], clouds: tuple[str, ...], *, fails_over: bool = True, overflows: bool = True
+) -> RoutedDeployment:
+    return RoutedDeployment("ns", name, (name, f"ns/{name}"), f"/app-{name}", clouds, fails_over, overflows, targets)
+
+
+def target(port: int) -> Target:
+    return Target(replica=f"replica-{port}", address="127.0.0.1", port=port)
+
+
+def endpoints(cloud: CloudPeer, impostor: CloudPeer, authority: Authority, dead_port: int) -> list[RoutedEndpoint]:
+    stranger = Authority(Path(authority.folder), "Somebody else")
+    return [
+        RoutedEndpoint("east", "localhost", cloud.port, "localhost", authority.pem),
+        RoutedEndpoint("west", "localhost", cloud.port, "localhost", authority.pem),
+        RoutedEndpoint("down", "localhost", dead_port, "localhost", authority.pem),
+        RoutedEndpoint("impostor", "localhost", impostor.port, "localhost", authority.pem),
+        RoutedEndpoint("untrusted", "localhost", cloud.port, "localhost", stranger.pem),
+    ]

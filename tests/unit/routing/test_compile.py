@@ -1,0 +1,50 @@
+"""A change costs what changed."""
+
+import inspect
+
+from tandem_operator.routing import (
+    GatewaySettings,
+    RoutedDeployment,
+    RoutedEndpoint,
+    compile_deployment,
+    compile_endpoint,
+    compile_gateway,
+)
+
+
+def test_the_gateway_knows_no_deployment() -> None:
+    assert list(inspect.signature(compile_gateway).parameters) == ["settings"]
+    assert compile_gateway(GatewaySettings()) == compile_gateway(GatewaySettings())
+
+
+def test_a_deployments_resources_are_its_own() -> None:
+    one = RoutedDeployment("ns", "one", ("one", "ns/one"), "/app-1", ("east",), fails_over=True, overflows=True)
+    two = RoutedDeployment("ns", "two", ("two", "ns/two"), "/app-2", ("east",), fails_over=True, overflows=True)
+    assert named(compile_deployment(one)).isdisjoint(named(compile_deployment(two)))
+
+
+def test_every_granted_name_has_chains_of_its_own() -> None:
+    resources = compile_deployment(RoutedDeployment("ns", "m", ("m", "ns/m"), "/app", ("c",), True, True))
+    assert named(resources) == {
+        "local|ns/m",
+        *(f"{kind}|{model}" for kind in ("model", "home", "escalated") for model in ("m", "ns/m")),
+    }
+
+
+def test_chains_carry_who_they_are() -> None:
+    resources = compile_deployment(RoutedDeployment("ns", "m", ("m",), "/app", ("c",), True, True))
+    told = [r["metadata"]["filter_metadata"]["tandem"] for r in resources if "metadata" in r]
+    assert told == [{"prefix": "/app", "deployment": "ns/m"}] * 3
+
+
+def test_an_endpoint_is_a_hop_a_guarded_listener_and_a_provider() -> None:
+    resources = compile_endpoint(RoutedEndpoint("east", "api.example.com", 8443, "api.example.com"))
+    assert [(r["@type"].rpartition(".")[2], r["name"]) for r in resources] == [
+        ("Cluster", "cloud|east"),
+        ("Cluster", "upstream|east"),
+        ("Listener", "cloud|east"),
+    ]
+
+
+def named(resources: list[dict[str, object]]) -> set[object]:
+    return {resource.get("name", resource.get("cluster_name")) for resource in resources}

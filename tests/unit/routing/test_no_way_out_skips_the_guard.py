@@ -1,0 +1,158 @@
+"""The promise of the gateway, for any mix of deployments and endpoints and any name that a client puts anywhere."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.ways_out import Snapshot, ways_out
+from tandem_operator.routing import (
+    GatewaySettings,
+    Message,
+    RoutedDeployment,
+    RoutedEndpoint,
+    Target,
+    compile_deployment,
+    compile_endpoint,
+    compile_gateway,
+)
+
+# The schema allows less; the promise must not rest on the schema.
+any_name = st.one_of(
+    st.sampled_from(["a", "b", "guard", "agent", "xds", "cloud|a", "upstream|a", "local|a/b", "model|a", ""]),
+    st.text(max_size=12),
+)
+endpoints = st.builds(
+    RoutedEndpoint,
+    name=any_name,
+    host=st.sampled_from(["api.example.com", "localhost"]),
+    port=st.integers(1, 65535),
+    server_name=st.just("api.example.com"),
+    ca_pem=st.one_of(st.none(), st.just("PEM")),
+)
+targets = st.builds(
+    Target, replica=st.text(max_size=5), address=st.sampled_from(["10.0.0.1", "fd00::1"]), port=st.integers(1, 65535)
+)
+deployments = st.builds(
+    RoutedDeployment,
+    namespace=any_name,
+    name=any_name,
+    names=st.lists(any_name, max_size=3).map(tuple),
+    prefix=any_name.map("/{}".format),
+    clouds=st.lists(any_name, max_size=3).map(tuple),
+    fails_over=st.booleans(),
+    overflows=st.booleans(),
+    targets=st.lists(targets, max_size=3).map(tuple),
+)
+
+
+@given(st.lists(deployments, max_size=4), st.lists(endpoints, max_size=3))
+def test_no_snapshot_has_a_way_out_that_skips_the_guard(
+    some_deployments: list[RoutedDeployment], some_endpoints: list[RoutedEndpoint]
+) -> None:
+    assert ways_out(compiled(some_deployments, some_endpoints)) == []
+
+
+@given(st.lists(deployments, max_size=4), st.lists(endpoints, max_size=3))
+def test_only_the_gateway_listens_on_a_socket(
+    some_deployments: list[RoutedDeployment], some_endpoints: list[RoutedEndpoint]
+) -> None:
+    listeners = Snapshot.of(compiled(some_deployments, some_endpoints)).listeners.values()
+    assert [listener["name"] for listener in listeners if "address" in listener] == ["gateway"]
+
+
+@given(endpoints)
+def test_every_way_out_checks_the_providers_certificate(endpoint: RoutedEndpoint) -> None:
+    (upstream,) = (c for c in compile_endpoint(endpoint) if c["name"] == f"upstream|{endpoint.name}")
+    tls = upstream["transport_socket"]["typed_config"]
+    validation = tls["common_tls_context"]["validation_context"]
+    assert tls["sni"] == endpoint.server_name
+    assert validation["trusted_ca"].keys() == ({"inline_string"} if endpoint.ca_pem else {"filename"})
+    assert [san["matcher"]["exact"] for san in validation["match_typed_subject_alt_names"]] == [endpoint.server_name]
+
+
+def compiled(some_deployments: list[RoutedDeployment], some_endpoints: list[RoutedEndpoint]) -> list[Message]:
+    return [
+        *compile_gateway(GatewaySettings()),
+        *(resource for deployment in some_deployments for resource in compile_deployment(deployment)),
+        *(resource for endpoint in some_endpoints for resource in compile_endpoint(endpoint)),
+    ]
+
+
+def a_snapshot() -> Snapshot:
+    deployment = RoutedDeployment("ns", "a", ("a",), "/app", ("c",), fails_over=True, overflows=True)
+    endpoint = RoutedEndpoint("c", "api.example.com", 443, "api.example.com")
+    return Snapshot.of(copy.deepcopy(compiled([deployment], [endpoint])))
+
+
+def inner_filter(snapshot: Snapshot) -> dict[str, Any]:
+    manager = snapshot.listeners["cloud|c"]["filter_chains"][0]["filters"][0]["typed_config"]
+    guard: dict[str, Any] = manager["http_filters"][0]["typed_config"]
+    return guard
+
+
+def forget_a_prefix(snapshot: Snapshot) -> None:
+    for route in snapshot.routes["gateway"]["virtual_hosts"][0]["routes"]:
+        route["match"]["headers"] = [h for h in route["match"].get("headers", []) if "prefix" not in str(h)]
+
+
+def skip_the_hop(snapshot: Snapshot) -> None:
+    snapshot.clusters["model|a"]["cluster_type"]["typed_config"]["clusters"].append({"name": "upstream|c"})
+
+
+def fail_open(snapshot: Snapshot) -> None:
+    inner_filter(snapshot)["failure_mode_allow"] = True
+
+
+def hide_the_body(snapshot: Snapshot) -> None:
+    inner_filter(snapshot)["processing_mode"]["request_body_mode"] = "NONE"
+
+
+def ask_another(snapshot: Snapshot) -> None:
+    inner_filter(snapshot)["grpc_service"]["envoy_grpc"]["cluster_name"] = "agent"
+
+
+def put_the_router_first(snapshot: Snapshot) -> None:
+    snapshot.listeners["cloud|c"]["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"].reverse()
+
+
+def open_a_port(snapshot: Snapshot) -> None:
+    snapshot.listeners["cloud|c"]["address"] = {"socket_address": {"address": "0.0.0.0", "port_value": 1}}
+
+
+def route_to_the_provider(snapshot: Snapshot) -> None:
+    route = {"match": {"prefix": "/"}, "route": {"cluster": "upstream|c"}}
+    snapshot.routes["gateway"]["virtual_hosts"][0]["routes"].append(route)
+
+
+def mirror(snapshot: Snapshot) -> None:
+    routes = snapshot.routes["gateway"]["virtual_hosts"][0]["routes"]
+    routes[0]["route"] = {"cluster": "agent", "request_mirror_policies": [{"cluster": "upstream|c"}]}
+
+
+def point_the_hop_outside(snapshot: Snapshot) -> None:
+    snapshot.clusters["cloud|c"] = snapshot.clusters["upstream|c"] | {"name": "cloud|c"}
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        forget_a_prefix,
+        skip_the_hop,
+        fail_open,
+        hide_the_body,
+        ask_another,
+        put_the_router_first,
+        open_a_port,
+        route_to_the_provider,
+        mirror,
+        point_the_hop_outside,
+    ],
+)
+def test_the_walk_notices_a_mistake(mistake: Callable[[Snapshot], None]) -> None:
+    snapshot = a_snapshot()
+    mistake(snapshot)
+    resources = [*snapshot.listeners.values(), *snapshot.clusters.values(), *snapshot.routes.values()]
+    assert ways_out(resources) != []
