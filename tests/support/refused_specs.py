@@ -27,9 +27,6 @@ class Refused:
     advice: str
     """What the message must say."""
 
-    model_cannot_know: bool = False
-    """Pydantic reads it more generously than the API server, or cannot see it."""
-
 
 HASH = "5f0b02c75b57c5855da9ae460ce51323ea669d8a"
 

@@ -67,12 +67,12 @@ class LabelSelectorRequirement(ApiModel):
     """The label's key. Example: team. Change it to select by another label."""
 
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    """How the label must relate to `values`. NotIn also selects namespaces without the label. Example: In. Change it
-    to select by presence instead of value."""
+    """How the label must relate to `values`. NotIn also selects namespaces without the label. Example: In. Change it to
+    select by presence instead of value."""
 
     values: Annotated[tuple[LabelValue, ...], Field(max_length=64)] = ()
-    """Values for In and NotIn; none for the others. Example: [support, sales]. Add the value of each team that may use
-    the endpoint."""
+    """Values for In and NotIn; the others go without. Example: [support, sales]. Add the value of each team that may
+    use the endpoint."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -102,12 +102,12 @@ class LabelSelector(ApiModel):
             lambda labels: all(re.fullmatch(_KEY_LETTERS, key) for key in labels),
         ),
     ] = Field(default_factory=dict)
-    """Labels that a namespace must have, with these values. Example: {team: support}. Every namespace has
-    kubernetes.io/metadata.name: use it to admit one namespace by name."""
+    """Labels that a namespace must have, with these values; without any, labels do not matter. Example: {team:
+    support}. Every namespace has kubernetes.io/metadata.name. Use it to admit one namespace by name."""
 
     match_expressions: Annotated[tuple[LabelSelectorRequirement, ...], Field(max_length=16)] = ()
-    """More conditions on labels. Example: [{key: team, operator: In, values: [support, sales]}]. Use it to admit
-    several values of a label."""
+    """More conditions on labels; without any, matchLabels decides alone. Example: [{key: team, operator: In, values:
+    [support, sales]}]. Use it to admit several values of a label."""
 
 
 class OfferedModel(ApiModel):
@@ -134,7 +134,8 @@ class CloudEndpointSpec(ApiModel):
     """Where the provider is, what it may see, and who may use it."""
 
     provider: Literal["OpenAI"]
-    """The protocol that is spoken: OpenAI, or any server that is compatible with it. Example: OpenAI."""
+    """The protocol that is spoken: OpenAI, or any server that is compatible with it. Example: OpenAI. Keep it: this
+    version speaks no other."""
 
     url: Url
     """Base of the API, https, by host name. Example: https://api.example.com/v1. Change it to move to another host,
@@ -145,12 +146,12 @@ class CloudEndpointSpec(ApiModel):
     provider with a private certificate authority."""
 
     region: Region
-    """Where the provider processes data: a name of your choosing that deployments list in policy.regions.
-    Example: eu-de. Change it only when the provider moves the data."""
+    """Where the provider processes data: a name of your choosing that deployments list in policy.regions. Example:
+    eu-de. Change it only when the provider moves the data."""
 
     max_data_class: DataClass
-    """The most sensitive class of request that it may ever see: Public, Internal, Confidential or Restricted.
-    Example: Internal. Raise it only when a contract with the provider covers such data."""
+    """The most sensitive class of request that it may ever see: Public, Internal, Confidential or Restricted. Example:
+    Internal. Raise it only when a contract with the provider covers such data."""
 
     allowed_namespaces: LabelSelector | None = None
     """Namespaces whose deployments may use it: left out = none, {} = all. Example: {matchLabels: {team: support}}. Set
@@ -171,7 +172,7 @@ class CloudEndpointStatus(ApiModel):
     """The metadata.generation that this status is about; -1 before the operator saw the object. Example: 2."""
 
     conditions: Conditions = ()
-    """Ready, CredentialsResolved (the Secret has the key), Reachable."""
+    """Ready (requests may go there), CredentialsResolved (the Secret has the key)."""
 
     used_by: tuple[str, ...] = ()
     """Deployments that name it, as namespace/name. Example: [team-a/chat]."""

@@ -111,9 +111,9 @@ class Model(ApiModel):
     Example: 5f0b02c75b57c5855da9ae460ce51323ea669d8a. Set it in production; change it to move to another version."""
 
     names: Annotated[tuple[ModelName, ...], Field(max_length=16), no_value_twice()] = ()
-    """What clients may put in `model`, instead of metadata.name. `<namespace>/<name>` always works; a bare name belongs
-    to the oldest deployment that claims it. Example: [support, support-v2]. Change it to move clients to another model
-    without their help; nothing restarts."""
+    """What clients may put in `model`; without any, metadata.name. `<namespace>/<name>` always works; a bare name
+    belongs to the oldest deployment that claims it. Example: [support, support-v2]. Change it to move clients to
+    another model without their help; nothing restarts."""
 
     max_model_len: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     """Longest prompt plus answer, in tokens; without it, what the checkpoint says. Example: 8192. Lower it when the
@@ -203,7 +203,7 @@ class Ray(ApiModel):
     ]
     """An existing Ray cluster, by the name that the administrator gave it in the operator's configuration
     (`rayClusters`), where the namespaces that may use it are listed too. Cannot change. Example: gpu-pool. Set it to a
-    cluster that your administrator offers to this namespace; an unknown one shows in the condition Ready."""
+    cluster that your administrator offers to this namespace; an unknown one shows in LocalAvailable."""
 
 
 EngineArg = Annotated[str, Field(max_length=MAX_VALUE_LENGTH)]
@@ -225,16 +225,17 @@ class Local(ApiModel):
         default_factory=dict
     )
     """vLLM flags by exact name, without the dashes; only flags that cannot run code, read files or change what the
-    gateway relies on. Values are strings; a switch takes "true" or "false". Example: {max-num-seqs: "64"}. Set it to
-    tune memory or batching: replicas are replaced. The allowed flags are listed in docs/reference/api.md."""
+    gateway relies on; without any, vLLM chooses. Values are strings; a switch takes "true" or "false". Example:
+    {max-num-seqs: "64"}. Set it to tune memory or batching: replicas are replaced. The allowed flags are listed in
+    docs/reference/api.md."""
 
 
 class CloudChoice(ApiModel):
     """One cloud endpoint that may answer, and the model to ask there."""
 
     name: Annotated[str, Field(max_length=63), NAME_RULE]
-    """Name of a CloudEndpoint. Example: openai-eu. Change it to send requests to another provider; a name that does
-    not exist (yet) is passed over."""
+    """Name of a CloudEndpoint. Example: openai-eu. Change it to send requests to another provider; a name that does not
+    exist (yet) is passed over."""
 
     model: Annotated[
         str,
@@ -284,8 +285,8 @@ class Slo(ApiModel):
 
     time_to_first_token_milliseconds: Annotated[int, Field(ge=1, le=600_000)] = 2000
     """Time until the first token of an answer, in milliseconds. A request that no replica is predicted to serve in time
-    overflows to the cloud, or waits when that is not allowed. Example: 500. Lower it for interactive use, raise it
-    for batches and to spend less on the cloud."""
+    overflows to the cloud, or waits when that is not allowed. Example: 500. Lower it for interactive use, raise it for
+    batches and to spend less on the cloud."""
 
 
 class ModelDeploymentSpec(ApiModel):
