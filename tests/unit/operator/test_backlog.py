@@ -1,0 +1,140 @@
+"""The order of work, with a clock that tests move."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tandem_operator.backlog import Backlog, Backoff, Bucket
+
+
+def a_backlog() -> Backlog[str]:
+    return Backlog(Backoff(first_seconds=1, longest_seconds=60), Bucket(per_second=1000, burst=1000))
+
+
+def test_a_key_that_is_added_twice_is_worked_on_once():
+    backlog = a_backlog()
+    backlog.add("a", 0)
+    backlog.add("a", 1)
+    assert backlog.pop(2) == ("a", 2)
+    assert backlog.pop(2) is None
+
+
+def test_keys_come_in_the_order_of_arrival():
+    backlog = a_backlog()
+    for key in "cab":
+        backlog.add(key, 0)
+    assert [backlog.pop(0)[0] for _ in range(3)] == ["c", "a", "b"]
+
+
+def test_a_key_added_while_it_is_worked_on_comes_again_and_never_twice_at_once():
+    backlog = a_backlog()
+    backlog.add("a", 0)
+    backlog.pop(0)
+    backlog.add("a", 1)
+    assert backlog.pop(1) is None
+    backlog.done("a", 2)
+    assert backlog.pop(2) == ("a", 0)
+    backlog.done("a", 3)
+    assert backlog.pop(3) is None
+
+
+def test_a_key_that_falls_due_while_it_is_worked_on_comes_again():
+    backlog = a_backlog()
+    backlog.add("a", 0)
+    backlog.pop(0)
+    backlog.add_after("a", 5, 0)
+    assert backlog.pop(6) is None
+    backlog.done("a", 7)
+    assert backlog.pop(7)[0] == "a"
+
+
+def test_the_earlier_of_two_times_wins():
+    backlog = a_backlog()
+    backlog.add_after("a", 10, 0)
+    backlog.add_after("a", 300, 0)
+    backlog.add_after("a", 3, 0)
+    assert backlog.next_at() == 3
+    assert backlog.pop(2.9) is None
+    assert backlog.pop(3)[0] == "a"
+    backlog.done("a", 3)
+    assert backlog.pop(1000) is None
+
+
+def test_an_immediate_add_replaces_a_planned_one():
+    backlog = a_backlog()
+    backlog.add_after("a", 10, 0)
+    backlog.add("a", 1)
+    assert backlog.pop(1)[0] == "a"
+    backlog.done("a", 1)
+    assert backlog.next_at() is None
+
+
+def test_failures_double_the_wait_up_to_the_longest_and_success_forgets_them():
+    backlog = a_backlog()
+    waits = []
+    now = 0.0
+    backlog.add("a", now)
+    for _ in range(9):
+        backlog.pop(now)
+        waits.append(backlog.retry("a", now, jitter=0))
+        backlog.done("a", now)
+        now += waits[-1]
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    backlog.succeed("a")
+    backlog.pop(now)
+    assert backlog.retry("a", now, jitter=0) == 1
+
+
+def test_a_general_outage_is_spread_over_time():
+    backlog: Backlog[int] = Backlog(Backoff(first_seconds=0.1), Bucket(per_second=10, burst=5))
+    waits = [backlog.retry(key, 0, jitter=0) for key in range(25)]
+    assert waits[:5] == [0.1] * 5
+    assert waits[-1] == pytest.approx(2.0)
+
+
+def test_jitter_only_shortens_a_wait_and_by_at_most_a_fifth():
+    backoff = Backoff(first_seconds=1, longest_seconds=60)
+    assert backoff.delay_seconds(3, jitter=0) == 4
+    assert backoff.delay_seconds(3, jitter=1) == pytest.approx(3.2)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("add"), st.sampled_from("abc")),
+            st.tuples(st.just("add_after"), st.sampled_from("abc")),
+            st.tuples(st.just("retry"), st.sampled_from("abc")),
+            st.tuples(st.just("pop"), st.none()),
+            st.tuples(st.just("done"), st.none()),
+        ),
+        max_size=60,
+    )
+)
+def test_no_key_is_ever_lost_whatever_happens(steps):
+    backlog = a_backlog()
+    owed: set[str] = set()
+    active: list[str] = []
+    now = 0.0
+    for action, key in steps:
+        now += 0.5
+        if action == "pop":
+            if (popped := backlog.pop(now)) is not None:
+                assert popped[0] not in active, "two workers on one key"
+                active.append(popped[0])
+                owed.discard(popped[0])
+        elif action == "done":
+            if active:
+                backlog.done(active.pop(), now)
+        else:
+            owed.add(key)
+            if action == "add":
+                backlog.add(key, now)
+            elif action == "add_after":
+                backlog.add_after(key, 2, now)
+            else:
+                backlog.retry(key, now, jitter=0)
+    for key in active:
+        backlog.done(key, now)
+    found = set()
+    while (popped := backlog.pop(now + 1000)) is not None:
+        found.add(popped[0])
+    assert owed <= found

@@ -1,0 +1,77 @@
+"""The plan for one ModelDeployment."""
+
+import pytest
+from support.builders import a_cloud_endpoint, a_model_deployment, from_server
+from tandem_operator import conditions
+from tandem_operator.api.v1alpha1 import CloudEndpoint, ModelDeployment, Target
+from tandem_operator.errors import Reject
+from tandem_operator.observed import AppState, AppStatus, Names, Observed
+from tandem_operator.plan import make_plan, redirect_token
+
+KNOWN = {"replica": "r1", "address": "10.0.0.1", "port": 30001}
+
+
+def a_plan(*, app=None, clouds=("eu", "us"), existing=("eu",), when=None, refusal=None):
+    cloud = {"endpoints": [{"name": name, "model": "gpt-5-mini"} for name in clouds]}
+    if when is not None:
+        cloud["when"] = when
+    raw = from_server(a_model_deployment("chat", spec={"cloud": cloud}, status={"local": {"targets": [KNOWN]}}))
+    observed = Observed(
+        deployment=ModelDeployment.model_validate(raw),
+        names=Names(("chat", "default/chat")),
+        app=app,
+        endpoints={name: CloudEndpoint.model_validate(from_server(a_cloud_endpoint(name))) for name in existing},
+        refusal=refusal,
+    )
+    return make_plan(observed, app="tandem_x_default_chat", import_path="m:build", redirect_key=b"key")
+
+
+def test_routes_policy_and_replica_agree_on_names_prefix_and_token():
+    plan = a_plan()
+    live = plan.app["deployments"][0]["user_config"]
+    assert plan.routed.names == plan.policy.names == tuple(live["names"]) == ("chat", "default/chat")
+    assert plan.routed.prefix == plan.policy.prefix == plan.app["route_prefix"] == "/tandem_x_default_chat"
+    assert plan.policy.token == live["token"]
+
+
+def test_only_endpoints_that_exist_are_routed_to_in_the_order_of_the_spec():
+    assert a_plan().routed.clouds == ("eu",)
+    assert a_plan(existing=("us", "eu")).routed.clouds == ("eu", "us")
+    assert [choice.endpoint for choice in a_plan().policy.clouds] == ["eu"]
+
+
+@pytest.mark.parametrize(
+    ("when", "existing", "overflows", "fails_over", "cloud"),
+    [
+        (None, ("eu",), True, True, True),
+        (["Overflow"], ("eu",), True, False, True),
+        (["Failover"], ("eu",), False, True, True),
+        (["Bridge"], ("eu",), False, True, True),
+        ([], ("eu",), False, False, False),
+        (None, (), False, False, False),
+    ],
+)
+def test_what_may_leave(when, existing, overflows, fails_over, cloud):
+    plan = a_plan(when=when, existing=existing)
+    live = plan.app["deployments"][0]["user_config"]
+    assert (plan.routed.overflows, plan.routed.fails_over) == (overflows, fails_over)
+    assert (live["overflow"], live["cloud"]) == (overflows, cloud)
+
+
+def test_a_silent_ray_leaves_the_last_known_replicas_in_the_routes():
+    assert a_plan(app=None).routed.targets == (Target(**KNOWN),)
+    moved = Target(replica="r2", address="10.0.0.2", port=30002)
+    assert a_plan(app=AppState(AppStatus.RUNNING, target=1, targets=(moved,))).routed.targets == (moved,)
+
+
+def test_without_a_ray_cluster_there_is_no_app_but_there_are_routes():
+    plan = a_plan(refusal=Reject(conditions.UNKNOWN_RAY_CLUSTER, "none"))
+    assert plan.app is None
+    assert plan.routed.clouds == ("eu",)
+
+
+def test_tokens_differ_by_deployment_and_by_operator_and_are_not_printed():
+    assert redirect_token(b"key", "uid-1") == redirect_token(b"key", "uid-1")
+    assert len({redirect_token(key, uid) for key in (b"a", b"b") for uid in ("1", "2")}) == 4
+    plan = a_plan()
+    assert plan.policy.token not in repr(plan)
