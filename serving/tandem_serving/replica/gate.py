@@ -97,22 +97,25 @@ class Gate:
             await _answer(decision.verdict, call, config, predicted).send(send)
             return
         ticket = self._board.enter(size, guess, predicted)
-        await self._serve(call, ticket, decision.bound_seconds, Inbox(content, receive), send)
+        inbox = Inbox(content, receive)
+        if not await self._serve(call.scope, ticket, decision.bound_seconds, inbox, send):
+            await self._give_up(call, config).send(send)
 
-    async def _serve(self, call: Call, ticket: Ticket, bound_seconds: float, inbox: Inbox, send: Send) -> None:
+    async def _serve(self, scope: Scope, ticket: Ticket, bound_seconds: float, inbox: Inbox, send: Send) -> bool:
+        """Return False when the first token did not come within the bound; nothing was sent then."""
         watched = Progress(
             on_prompt=lambda tokens: self._board.counted(ticket, tokens),
             on_first_output=lambda: self._board.first_output(ticket),
         )
         outbox = Outbox(send, ready=watched.first_output.is_set)
-        app = asyncio.create_task(self._run(call.scope, watched, inbox, outbox))
+        app = asyncio.create_task(self._run(scope, watched, inbox, outbox))
         left = False
         try:
-            if await _begins(app, watched, bound_seconds) or outbox.begun:
-                await _finish(app, outbox)
-            else:
+            if not (await _begins(app, watched, bound_seconds) or outbox.begun):
                 outbox.drop()
-                await self._give_up(call).send(send)
+                return False
+            await _finish(app, outbox, send)
+            return True
         except asyncio.CancelledError:  # Ray Serve cancels a request whose client left
             left = True
             raise
@@ -126,9 +129,7 @@ class Gate:
         progress.begin(watched)
         await self._app(scope, inbox.receive, outbox.send)
 
-    def _give_up(self, call: Call) -> Answer:
-        config = self._live.config
-        assert config is not None  # noqa: S101  handle() saw one, and none is ever taken back
+    def _give_up(self, call: Call, config: LiveConfig) -> Answer:
         verdict = admission.missed(call.attempt, terms(config))
         self._metrics.late(verdict)
         return answers.late() if verdict is Verdict.ELSEWHERE else _answer(verdict, call, config, None)
@@ -157,14 +158,15 @@ async def _begins(app: asyncio.Task[None], watched: Progress, bound_seconds: flo
     return bool(done)
 
 
-async def _finish(app: Awaitable[None], outbox: Outbox) -> None:
+async def _finish(app: Awaitable[None], outbox: Outbox, send: Send) -> None:
     """Wait for the end. An app that fails before its first byte still gets a proper answer."""
     try:
         await asyncio.shield(app)
     except Exception:
         if outbox.begun:
             raise
-        await answers.failed().send(outbox.send)
+        outbox.drop()
+        await answers.failed().send(send)
 
 
 async def _end(app: asyncio.Task[None]) -> None:

@@ -105,10 +105,10 @@ class Board:
             self._predictor = self._predictor.after_first_output(sample, now=now)
 
     def leave(self, ticket: Ticket, *, answered: bool) -> None:
-        """Forget a request; only one that was answered tells how long one takes."""
-        self._stop_waiting(ticket)
+        """Forget a request; only one that the engine answered tells how long one takes."""
+        refused = self._stop_waiting(ticket)
         self._requests -= 1
-        if answered:
+        if answered and not refused:
             now = self._clock()
             self._predictor = self._predictor.after_request(now - ticket.at, now=now)
 
