@@ -13,7 +13,7 @@ from typing import Final
 MOST_CHARACTERS: Final = 400
 _MOST_LOG_BYTES: Final = 512 * 1024
 _PREFIX: Final = re.compile(
-    r"^(?:\x1b\[[0-9;]*m|\([A-Za-z0-9_ ]+ pid=\d+\)|[A-Z]{4,8} \d\d-\d\d [\d:.]+|\[[\w./]+:\d+\]|\s)+"
+    r"^(?:\x1b\[[0-9;]*m|\([A-Za-z0-9_ -]+ pid=\d+\)|[A-Z]{4,8} \d\d-\d\d [\d:.]+|\[[\w./]+:\d+\]|\s)+"
 )
 _ERROR: Final = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?([A-Z]\w*(?:Error|Exception)|AssertionError): (.+)$")
 _SEE_ABOVE: Final = re.compile(
