@@ -2,15 +2,15 @@
 
 import asyncio
 import json
-import ssl
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
+from tandem_lab.certificates import Authority
 
-from support.certificates import Authority
 from support.loop_thread import LoopThread
 from support.pace import Pace
 from support.replica_peer import Seen
@@ -21,6 +21,7 @@ class CloudPeer:
     """Serves ``https://localhost:<port>``."""
 
     authority: Authority
+    folder: Path
     host: str = "localhost"
     seen: list[Seen] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
@@ -44,13 +45,9 @@ class CloudPeer:
         app.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._tls()).start()
+        tls = self.authority.server_context(self.folder / self.host, self.host)
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=tls).start()
         self.port = self._runner.addresses[0][1]
-
-    def _tls(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.authority.issue(self.host))
-        return context
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()

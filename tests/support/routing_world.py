@@ -3,11 +3,13 @@
 The peers act on the body of each request, so tests do not disturb one another; what they saw is found by request id.
 """
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tandem_lab.certificates import Authority
 from tandem_lab.process import free_port
 from tandem_operator.routing import (
     Bounds,
@@ -21,7 +23,6 @@ from tandem_operator.routing import (
 )
 
 from support.agent_peer import AgentPeer
-from support.certificates import Authority
 from support.cloud_peer import CloudPeer
 from support.guard_peer import GuardPeer, Judged
 from support.replica_peer import ReplicaPeer, Seen
@@ -61,13 +62,14 @@ class World:
 @contextmanager
 def routing_world(folder: Path, dead_port: int) -> Iterator[World]:
     """Start everything; ``dead_port`` refuses connections."""
-    authority = Authority(folder)
+    authority = Authority()
     with (
         ReplicaPeer() as replicas,
         ReplicaPeer(default="500") as sick,
-        CloudPeer(authority) as cloud,
-        CloudPeer(authority, host="other.example") as impostor,
-        GuardPeer(folder / "guard.sock") as guard,
+        CloudPeer(authority, folder) as cloud,
+        CloudPeer(authority, folder, host="other.example") as impostor,
+        tempfile.TemporaryDirectory(prefix="tandem-") as sockets,  # a socket's path has no more than 107 characters
+        GuardPeer(Path(sockets, "guard.sock")) as guard,
         AgentPeer() as agent,
     ):
         port = free_port()
@@ -81,7 +83,7 @@ def routing_world(folder: Path, dead_port: int) -> Iterator[World]:
             ),
             *(resource for endpoint in ways_out for resource in compile_endpoint(endpoint, BOUNDS)),
         ]
-        bootstrap = static_bootstrap(resources, guard=pipe(folder / "guard.sock"), agent=tcp(agent.port))
+        bootstrap = static_bootstrap(resources, guard=pipe(guard.socket), agent=tcp(agent.port))
         with StaticGateway(bootstrap, folder, port=port) as gateway:
             eventually(lambda: usable(gateway, "local|ns/two") == 2, within_seconds=20)
             eventually(lambda: usable(gateway, "local|ns/dead") == 0, within_seconds=20)
@@ -123,11 +125,11 @@ def target(port: int) -> Target:
 
 
 def endpoints(cloud: CloudPeer, impostor: CloudPeer, authority: Authority, dead_port: int) -> list[RoutedEndpoint]:
-    stranger = Authority(Path(authority.folder), "Somebody else")
+    stranger = Authority("Somebody else")
     return [
-        RoutedEndpoint("east", "localhost", cloud.port, "localhost", authority.pem),
-        RoutedEndpoint("west", "localhost", cloud.port, "localhost", authority.pem),
-        RoutedEndpoint("down", "localhost", dead_port, "localhost", authority.pem),
-        RoutedEndpoint("impostor", "localhost", impostor.port, "localhost", authority.pem),
-        RoutedEndpoint("untrusted", "localhost", cloud.port, "localhost", stranger.pem),
+        RoutedEndpoint("east", "localhost", cloud.port, "localhost", authority.ca_pem),
+        RoutedEndpoint("west", "localhost", cloud.port, "localhost", authority.ca_pem),
+        RoutedEndpoint("down", "localhost", dead_port, "localhost", authority.ca_pem),
+        RoutedEndpoint("impostor", "localhost", impostor.port, "localhost", authority.ca_pem),
+        RoutedEndpoint("untrusted", "localhost", cloud.port, "localhost", stranger.ca_pem),
     ]
