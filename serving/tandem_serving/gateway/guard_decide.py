@@ -214,7 +214,7 @@ def _reason(request: RequestFacts, deployment: DeploymentPolicy, view: PolicyVie
 
 
 def _check_token(token: str | None, deployment: DeploymentPolicy) -> None:
-    given, own = (token or "").encode(), deployment.token.encode()
+    given, own = (token or "").encode(errors="surrogateescape"), deployment.token.encode()
     if not own or not hmac.compare_digest(given, own):
         raise _Denied(Word.TOKEN, f"the redirect did not come from a replica of {deployment.deployment}")
 

@@ -46,7 +46,7 @@ class UsageMeter:
         )
         self._denials = Counter(
             "tandem_guard_denials",
-            "Requests that did not leave, by the word for why.",
+            "Attempts towards a cloud that were denied, by the word for why.",
             ("deployment", "endpoint", "word"),
             registry=registry,
         )

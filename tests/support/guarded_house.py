@@ -1,0 +1,205 @@
+"""A real Envoy with the compiled way out, the real guard and cloud stand-ins over TLS, for tests of the guard.
+
+Everything is as compiled by ``tandem_operator``; only xDS is left out (the resources stand in Envoy's bootstrap, the
+policy is put on the board by the test). Deployments: ``team/hello`` has a replica, ``team/cold`` has none.
+"""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import dataclasses
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prometheus_client import CollectorRegistry, generate_latest
+from pydantic import SecretStr
+from tandem_contract.data_class import DataClass
+from tandem_contract.documents import CloudChoice, Credential, DeploymentPolicy, EndpointPolicy
+from tandem_contract.headers import Reason
+from tandem_lab.cloud import CloudStandIn
+from tandem_lab.process import free_port
+from tandem_operator.api.v1alpha1 import Target
+from tandem_operator.routing import (
+    GatewaySettings,
+    RoutedDeployment,
+    RoutedEndpoint,
+    compile_deployment,
+    compile_endpoint,
+    compile_gateway,
+)
+from tandem_serving.gateway.guard import GuardSettings, serve
+from tandem_serving.gateway.policy_board import PolicyBoard, PolicyView
+
+from support.loop_thread import LoopThread
+from support.replica_peer import TOKEN, ReplicaPeer
+from support.static_gateway import StaticGateway, pipe, static_bootstrap, tcp
+from support.wait import eventually
+
+LIMIT_SECONDS = 3600.0
+ENDPOINTS = ("cloud-a", "cloud-b")
+DEPLOYMENTS = {"hello": "/app-hello", "cold": "/app-cold"}
+OFFERED = "gpt-5-mini"
+
+
+class RunningGuard:
+    """The guard as the agent runs it, in this process: started, stopped, started again."""
+
+    def __init__(self, board: PolicyBoard, socket: Path, thread: LoopThread) -> None:
+        self._board = board
+        self._socket = socket
+        self._thread = thread
+        self._serving: asyncio.Task[None] | None = None
+        self.registry = CollectorRegistry()
+
+    def start(self, **settings: Any) -> None:
+        self.registry = CollectorRegistry()
+        self._thread.run(self._start(GuardSettings(self._socket, policy_limit_seconds=LIMIT_SECONDS, **settings)))
+        eventually(self._socket.exists, within_seconds=10)
+
+    def stop(self) -> None:
+        self._thread.run(self._stop())
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Return a sample's value, 0 when there is none yet."""
+        return self.registry.get_sample_value(name, labels) or 0.0
+
+    def metrics(self) -> str:
+        return generate_latest(self.registry).decode()
+
+    async def _start(self, settings: GuardSettings) -> None:
+        self._serving = asyncio.create_task(serve(self._board, settings, self.registry))
+
+    async def _stop(self) -> None:
+        if self._serving is not None:
+            self._serving.cancel()
+            await asyncio.gather(self._serving, return_exceptions=True)
+            self._socket.unlink(missing_ok=True)
+
+
+@dataclasses.dataclass
+class House:
+    """What a test touches. ``reset`` before each."""
+
+    gateway: StaticGateway
+    guard: RunningGuard
+    board: PolicyBoard
+    replica: ReplicaPeer
+    clouds: dict[str, CloudStandIn]
+    client: httpx.Client
+
+    def reset(self) -> None:
+        self.board.publish(self.usual_view())
+        for cloud in self.clouds.values():
+            cloud.fail(None)
+            cloud.received.clear()
+        for prefix in DEPLOYMENTS.values():
+            self.replica.behave(prefix, "ok")
+
+    def usual_view(self) -> PolicyView:
+        return PolicyView(
+            deployments={f"team/{name}": a_deployment(name) for name in DEPLOYMENTS},
+            endpoints={name: an_endpoint(name, cloud) for name, cloud in self.clouds.items()},
+            credentials={
+                name: Credential(endpoint=name, authorization=SecretStr(f"Bearer {cloud.key}"))
+                for name, cloud in self.clouds.items()
+            },
+            ready_replicas={"team/hello": 1},
+            fresh_at=time.monotonic(),
+        )
+
+    def change_deployment(self, name: str, **changes: Any) -> None:
+        """Publish a view in which one deployment's policy differs."""
+        view = self.board.current()
+        changed = view.deployments[f"team/{name}"].model_copy(update=changes)
+        self.publish(deployments={**view.deployments, f"team/{name}": changed})
+
+    def change_endpoints(self, **changes: Any) -> None:
+        """Publish a view in which the endpoints' policies differ."""
+        view = self.board.current()
+        self.publish(endpoints={name: one.model_copy(update=changes) for name, one in view.endpoints.items()})
+
+    def publish(self, **changes: Any) -> None:
+        self.board.publish(dataclasses.replace(self.board.current(), **changes))
+
+    def chat(
+        self, model: str = "cold", *, headers: dict[str, str] | None = None, path: str = "chat/completions", **body: Any
+    ) -> httpx.Response:
+        """Ask the gateway; ``cold`` has no replica, so that a cloud is asked at once."""
+        asked = {"model": model, "messages": [{"role": "user", "content": "two words"}], **body}
+        return self.client.post(f"{self.gateway.url}/v1/{path}", json=asked, headers=headers)
+
+    @property
+    def received(self) -> int:
+        return sum(len(cloud.received) for cloud in self.clouds.values())
+
+
+def a_deployment(name: str, **changes: Any) -> DeploymentPolicy:
+    policy = DeploymentPolicy(
+        deployment=f"team/{name}",
+        names=(name, f"team/{name}"),
+        created_seconds=0,
+        prefix=DEPLOYMENTS[name],
+        token=TOKEN,
+        data_class=DataClass.INTERNAL,
+        when=(Reason.OVERFLOW, Reason.FAILOVER, Reason.BRIDGE),
+        clouds=tuple(CloudChoice(endpoint=endpoint, model=OFFERED) for endpoint in ENDPOINTS),
+    )
+    return policy.model_copy(update=changes)
+
+
+def an_endpoint(name: str, cloud: CloudStandIn) -> EndpointPolicy:
+    return EndpointPolicy(
+        endpoint=name,
+        provider="OpenAI",
+        authority=f"localhost:{cloud.port}",
+        base_path="/v1",
+        region="eu-de",
+        max_data_class=DataClass.CONFIDENTIAL,
+        namespaces=("team",),
+        models=(OFFERED,),
+    )
+
+
+@contextlib.contextmanager
+def guarded_house(folder: Path) -> Iterator[House]:
+    """Start everything, and stop it again."""
+    with contextlib.ExitStack() as stack:
+        sockets = Path(tempfile.mkdtemp(prefix="tandem-"))  # a socket's path may have no more than 107 characters
+        stack.callback(shutil.rmtree, sockets)
+        clouds = {
+            name: stack.enter_context(CloudStandIn(folder / name, key=f"sk-{name}-{secrets.token_hex(16)}"))
+            for name in ENDPOINTS
+        }
+        replica = stack.enter_context(ReplicaPeer())
+        thread = stack.enter_context(LoopThread())
+        board = PolicyBoard()
+        guard = RunningGuard(board, sockets / "guard.sock", thread)
+        guard.start()
+        stack.callback(guard.stop)
+        port = free_port()
+        resources = [*compile_gateway(GatewaySettings(address="127.0.0.1", port=port))]
+        for name, cloud in clouds.items():
+            resources += compile_endpoint(RoutedEndpoint(name, "localhost", cloud.port, "localhost", cloud.ca_pem))
+        for name, prefix in DEPLOYMENTS.items():
+            targets = (Target(replica="one", address="127.0.0.1", port=replica.port),) if name == "hello" else ()
+            resources += compile_deployment(
+                RoutedDeployment("team", name, (name, f"team/{name}"), prefix, ENDPOINTS, True, True, targets)
+            )
+        bootstrap = static_bootstrap(resources, guard=pipe(sockets / "guard.sock"), agent=tcp(replica.port))
+        gateway = stack.enter_context(StaticGateway(bootstrap, folder, port=port))
+        client = stack.enter_context(httpx.Client(timeout=30))
+        house = House(gateway, guard, board, replica, clouds, client)
+        eventually(lambda: gateway.health()["local|team/hello"], within_seconds=15)
+        yield house
+
+
+def at_once(count: int, work: Any) -> list[Any]:
+    """Return what ``count`` parallel calls of ``work`` return."""
+    with concurrent.futures.ThreadPoolExecutor(count) as threads:
+        return list(threads.map(lambda _: work(), range(count)))
