@@ -102,6 +102,7 @@ def start_logging() -> None:
     )
     logging.basicConfig(handlers=[handler], level=logging.INFO)
     logging.getLogger("kopf").setLevel(logging.WARNING)  # it tells of every event
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # it warns of the thread that we want
 
 
 if __name__ == "__main__":

@@ -79,16 +79,19 @@ class Publishing:
     def finding(self, owner: str, prior: Condition | None, *, generation: int) -> Finding | None:
         """Return what ``RoutesProgrammed`` of ``owner`` is now; None = too early to say."""
         programmed = self._publisher.programmed(owner)
-        now = self._clock()
+        return routes_finding(programmed, prior, generation=generation, waited_seconds=self._waited(owner, programmed))
+
+    def in_grace(self, owner: str) -> bool:
+        """Tell whether ``finding`` will change by the mere passing of time."""
+        programmed = self._publisher.programmed(owner)
+        return self._waited(owner, programmed) < _GRACE.get(programmed.state, 0.0)
+
+    def _waited(self, owner: str, programmed: Programmed) -> float:
         if programmed.state not in _GRACE:
             self._unsettled_since.pop(owner, None)
-            return _settled(programmed)
-        waited = now - self._unsettled_since.setdefault(owner, now)
-        return routes_finding(programmed, prior, generation=generation, waited_seconds=waited)
-
-    def unsettled(self, owner: str) -> bool:
-        """Tell whether the answer of ``finding`` may change without the publisher saying so."""
-        return owner in self._unsettled_since
+            return 0.0
+        now = self._clock()
+        return now - self._unsettled_since.setdefault(owner, now)
 
 
 def deployment_owner(deployment: str) -> str:

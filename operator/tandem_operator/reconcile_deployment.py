@@ -4,6 +4,7 @@ It ignores why it was woken, and may be repeated or killed anywhere. Routes are 
 what the guard allows never lags behind what a replica asks for. The finalizer is on before there is anything to remove.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,17 +19,20 @@ from tandem_operator.clients.cluster import DEPLOYMENTS, Cluster
 from tandem_operator.conditions import Finding
 from tandem_operator.config import OperatorConfig
 from tandem_operator.directory import Directory
-from tandem_operator.engines.serve_document import Action
-from tandem_operator.engines.serve_engine import ServeEngine
+from tandem_operator.engines.serve_document import Action, App
+from tandem_operator.engines.serve_engine import Applied, ServeEngine
 from tandem_operator.errors import Hold, Reject, Retry
 from tandem_operator.finalize import Finalization
 from tandem_operator.observed import Observed
 from tandem_operator.parsing import parse, parse_status
-from tandem_operator.plan import Plan, make_plan
+from tandem_operator.plan import make_plan
 from tandem_operator.publish import Publishing
 from tandem_operator.readiness import Findings
 from tandem_operator.recorder import Recorder
 from tandem_operator.routing import compile_deployment
+
+_SLOW_SECONDS: Final = 1.0
+"""A write to Ray that takes longer does not keep the status waiting."""
 
 _WRITES: Final = frozenset({Action.PUT, Action.SCALE})
 
@@ -94,11 +98,10 @@ class DeploymentReconciler:
             redirect_key=self._term.redirect_key,
         )
         self._publishing.put(owner, compile_deployment(plan.routed), [plan.policy])
-        observed, again_seconds = await self._apply(raw, observed, plan)
-        await self._report(owner, raw, observed)
-        if not _settled(observed) or self._publishing.unsettled(owner):
-            return self._config.poll_seconds
-        return again_seconds
+        if plan.app is None or observed.app is None:
+            await self._report(owner, raw, observed)
+            return self._again(owner, observed)
+        return await self._apply(owner, raw, observed, plan.app, plan.replicas)
 
     async def _observe(self, deployment: ModelDeployment) -> Observed:
         observed = Observed(
@@ -134,35 +137,53 @@ class DeploymentReconciler:
             return Reject(conditions.RAY_CLUSTER_NOT_ALLOWED, message)
         return None
 
-    async def _apply(self, raw: Raw, observed: Observed, plan: Plan) -> tuple[Observed, float | None]:
-        """Hand the plan to the Ray cluster; what it makes of it is part of what was observed."""
-        if plan.app is None or observed.app is None:
-            return observed, None
+    async def _apply(self, owner: str, raw: Raw, observed: Observed, app: App, replicas: int) -> float | None:
+        """Hand the app to the Ray cluster and report what it makes of it."""
         if names.FINALIZER not in raw["metadata"].get("finalizers", []):
-            await self._cluster.apply_finalizers(DEPLOYMENTS, raw, [names.FINALIZER])
+            raw = await self._cluster.apply_finalizers(DEPLOYMENTS, raw, [names.FINALIZER])
         engine = self._engines[observed.deployment.spec.local.ray.external]
+        applying = asyncio.create_task(engine.apply(app, replicas))
         try:
-            applied = await engine.apply(plan.app, plan.replicas)
+            await asyncio.wait({applying}, timeout=_SLOW_SECONDS)
+            if not applying.done():  # a Ray cluster that starts Serve takes its time: say what is so meanwhile
+                raw = await self._report(owner, raw, replace(observed, rolling=True))
+                observed = replace(observed, deployment=parse(ModelDeployment, raw))
+            outcome, again_seconds = await self._outcome(observed, applying)
+        finally:
+            applying.cancel()
+        await self._report(owner, raw, outcome)
+        return self._again(owner, outcome) or again_seconds
+
+    @staticmethod
+    async def _outcome(observed: Observed, applying: asyncio.Task[Applied]) -> tuple[Observed, float | None]:
+        """Return what is known once ``apply`` ended, and the seconds after which it wants to be called again."""
+        try:
+            applied = await applying
         except Reject as error:
             return replace(observed, refusal=error), None
         except (Retry, Hold) as error:
             return replace(observed, apply_error=str(error)), None
         # What was seen before a write says nothing about what was written: look again soon.
-        again = self._config.poll_seconds if applied.action in _WRITES else applied.again_seconds
-        return replace(observed, rolling=applied.action in _WRITES), again
+        return replace(observed, rolling=applied.action in _WRITES), applied.again_seconds
 
-    async def _report(self, owner: str, raw: Raw, observed: Observed) -> None:
+    async def _report(self, owner: str, raw: Raw, observed: Observed) -> Raw:
+        """Write the status if it differs, and return the object as it is then."""
         deployment = observed.deployment
         prior = conditions.find(deployment.status.conditions, conditions.ROUTES_PROGRAMMED)
         routes = self._publishing.finding(owner, prior, generation=deployment.metadata.generation)
         if routes is None:
-            return  # acknowledged in a moment, and then we are called again
+            return raw  # acknowledged in a moment, and then we are called again
         findings = Findings(
             local=readiness.local_available(observed), cloud=readiness.cloud_reachable(observed), routes=routes
         )
         url = f"{self._config.gateway_url.rstrip('/')}/v1"
         status = deployment_status.make_status(observed, findings, url=url, now=datetime.now(UTC))
-        await self._recorder.record(DEPLOYMENTS, raw, deployment.status.conditions, status)
+        return await self._recorder.record(DEPLOYMENTS, raw, deployment.status.conditions, status)
+
+    def _again(self, owner: str, observed: Observed) -> float | None:
+        """Return when to look again; None = nothing is under way that would not tell of itself."""
+        at_rest = observed.refusal is not None or readiness.settled(observed)
+        return None if at_rest and not self._publishing.in_grace(owner) else self._config.poll_seconds
 
     async def _refuse(self, raw: Raw, error: Reject) -> None:
         """Say that the spec is not understood; what was published before goes on."""
@@ -176,8 +197,3 @@ class DeploymentReconciler:
     def _app(self, deployment: ModelDeployment) -> str:
         metadata = deployment.metadata
         return names.serve_app(self._term.cluster_uid, metadata.namespace, metadata.name)
-
-
-def _settled(observed: Observed) -> bool:
-    """Tell whether Ray has nothing left to do; what it does by itself later is found by polling it."""
-    return observed.refusal is not None or readiness.settled(observed)

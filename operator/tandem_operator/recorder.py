@@ -28,15 +28,16 @@ class Recorder:
         raw: Raw,
         before: Iterable[Condition],
         status: ModelDeploymentStatus | CloudEndpointStatus,
-    ) -> None:
-        """Write ``status`` on the object that ``raw`` is, unless it has it already."""
+    ) -> Raw:
+        """Write ``status`` on the object that ``raw`` is, unless it has it already; return the object as it is then."""
         wanted = status.model_dump(mode="json", by_alias=True)
         if raw.get("status") == wanted:
-            return
-        await self._cluster.apply_status(resource, raw, wanted)
+            return raw
+        written = await self._cluster.apply_status(resource, raw, wanted)
         for note in transitions(before, status.conditions):
             log.info("condition turned", object=f"{raw['kind']} {raw['metadata']['name']}", reason=note.reason)
             await self.tell(raw, note)
+        return written
 
     async def tell(self, raw: Raw, note: Note) -> None:
         """Write one Event; losing it loses no more than the telling."""

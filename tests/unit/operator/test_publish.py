@@ -82,9 +82,10 @@ def test_the_grace_begins_anew_with_each_change_and_ends_when_it_is_over():
     assert publishing.finding("a", None, generation=1) is None
     now += publish.PENDING_GRACE_SECONDS
     assert publishing.finding("a", None, generation=1).reason == "Pending"
-    assert publishing.unsettled("a")
+    assert not publishing.in_grace("a")
     publishing.put("a", [], [])
     assert publishing.finding("a", None, generation=1) is None
+    assert publishing.in_grace("a")
     publisher.state = State.YES
     assert publishing.finding("a", None, generation=1).status == "True"
-    assert not publishing.unsettled("a")
+    assert not publishing.in_grace("a")
