@@ -179,7 +179,7 @@ class Session:
         items = list(sent.versions.items())
         if len(items) > 1:
             for part in (items[: len(items) // 2], items[len(items) // 2 :]):
-                subscription.sent.update((name, _UNKNOWN_VERSION) for name, _ in part if name in subscription.sent)
+                subscription.sent.update((name, _UNKNOWN_VERSION) for name, _ in part if subscription.wants(name))
                 self._again.append(_Sent(sent.type_url, dict(part)))
             return False
         ((name, version),) = items

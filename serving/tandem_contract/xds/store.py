@@ -30,6 +30,10 @@ class Watch:
         """Wait until something changed, and return it; what changes in one turn of the loop comes together."""
         await self._event.wait()
         self._event.clear()
+        return self.take()
+
+    def take(self) -> Mapping[Key, str]:
+        """Return what changed since the last look, perhaps nothing."""
         changed, self._changed = self._changed, {}
         return changed
 
