@@ -39,13 +39,15 @@ check: install ## Lint, types, layers, and that the generated files are up to da
 	$(PYTHON) -m mypy
 	.venv/bin/lint-imports --no-cache --no-logo
 	$(PYTHON) -m tandem_operator.api.crd --check
+	$(PYTHON) -m tandem_operator.api.reference --check
 
 format: install ## Format the code and mend what ruff can mend
 	$(PYTHON) -m ruff check --fix
 	$(PYTHON) -m ruff format
 
-generate: install ## Write the CRDs in crds/ from the API's definition
+generate: install ## Write the CRDs and the API's reference from its definition
 	$(PYTHON) -m tandem_operator.api.crd --write
+	$(PYTHON) -m tandem_operator.api.reference --write
 
 campaigns: prepare ## Measure again what campaigns/ reports
 	$(PYTHON) -m campaigns
