@@ -109,6 +109,8 @@ def _guard(endpoint: str, bounds: Bounds) -> Message:
             "initial_metadata": [{"key": headers.ENDPOINT, "value": endpoint}],
         },
         failure_mode_allow=False,
+        # The route was chosen by headers that do not leave: it stays, whatever the guard rewrites.
+        route_cache_action="RETAIN",
         status_on_error={"code": "ServiceUnavailable"},
         message_timeout=seconds(bounds.guard),
         mutation_rules={"allow_all_routing": True, "allow_envoy": True},

@@ -66,6 +66,8 @@ def _mapper(
         "headers_to_add": [
             header(headers.DESTINATION, headers.GATEWAY),
             header(headers.ATTEMPTS, "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"),
+            # For what was no request at all; else Envoy puts the request's own id here.
+            header(headers.REQUEST_ID, "%UNIQUE_ID%", "ADD_IF_ABSENT"),
             *extra,
         ],
     }

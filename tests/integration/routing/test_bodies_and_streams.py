@@ -66,8 +66,14 @@ async def test_each_token_is_passed_on_as_it_comes(world: World, model: str, loc
     assert received.endswith(b"data: [DONE]\n\n")
 
 
-async def test_a_stream_may_last_longer_than_an_answer_that_is_not_streamed(world: World) -> None:
-    answer = await ask(world.url, "chat", stream=True, chunks=8, gap=BOUNDS.answer / 6)
+@pytest.mark.parametrize(
+    ("model", "limit"),
+    [pytest.param("chat", BOUNDS.answer, id="local"), pytest.param("empty", BOUNDS.cloud_answer, id="cloud")],
+)
+async def test_a_stream_may_last_longer_than_an_answer_that_is_not_streamed(
+    world: World, model: str, limit: float
+) -> None:
+    answer = await ask(world.url, model, stream=True, chunks=8, gap=limit / 6)
     assert (answer.status, answer.cut) == (200, False)
     assert answer.text.endswith("data: [DONE]\n\n")
 

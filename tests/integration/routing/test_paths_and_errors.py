@@ -1,5 +1,8 @@
 """Which paths lead where, and that every error has OpenAI's shape and says who gave it (envoy.md 15)."""
 
+import asyncio
+import json
+
 import pytest
 from support.asking import CHAT, ask
 from support.routing_world import World
@@ -125,7 +128,32 @@ async def test_a_silent_stream_is_a_504(world: World) -> None:
 async def test_headers_that_are_too_large_are_refused_in_openais_shape(world: World) -> None:
     answer = await ask(world.url, "chat", headers={"x-large": "x" * 70_000})
     assert (answer.status, answer.error["code"]) == (431, "headers_too_large")
-    assert answer.destination == "gateway"
+    assert (answer.destination, answer.attempts) == ("gateway", 0)
+    assert answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"hello\r\n\r\n", id="not HTTP"),
+        pytest.param(b"POST / HTTP/1.1\r\nbad header\r\n\r\n", id="bad header"),
+        pytest.param(b"POST /v1/chat/completions HTTP/1.1\r\n\r\n", id="no host"),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n", id="two lengths"
+        ),
+    ],
+)
+async def test_what_is_not_http_is_refused_in_openais_shape(world: World, sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.gateway.port)
+    writer.write(sent)
+    answer = await asyncio.wait_for(reader.read(), timeout=10)
+    writer.close()
+    await writer.wait_closed()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert set(json.loads(body)["error"]) == {"message", "type", "param", "code"}
+    for header in (b"x-tandem-destination: gateway", b"x-tandem-attempts: 0", b"x-request-id: "):
+        assert header in head
 
 
 @pytest.mark.parametrize(
