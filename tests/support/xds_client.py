@@ -26,7 +26,10 @@ def endpoints(name: str, *ports: int) -> dict[str, Any]:
 
 
 class Client:
-    """Accepts everything but what ``refuses`` names; ``got`` is what it was sent, message by message."""
+    """Accepts every message but those that ``refuses`` finds a fault with, of which it keeps nothing.
+
+    ``got`` is what it was sent, message by message; ``has`` the versions that it holds.
+    """
 
     def __init__(
         self, store: Store, types: Iterable[str], *, refuses: Callable[[Any], str | None] | None = None
@@ -58,7 +61,8 @@ class Client:
         self.session.mark(self._watch.take())
         while (response := self.session.next_response()) is not None:
             arrived.append(response)
-            self._keep(response)
+            if not self._refuses(response):
+                self._keep(response)
             if answer:
                 self.session.receive(self._answer(response))
         self.got += arrived

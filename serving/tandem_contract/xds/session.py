@@ -278,5 +278,6 @@ class Session:
         subscription = self._subscriptions.get(ENDPOINTS)
         if cluster.endpoints is None or subscription is None or not subscription.wants(cluster.endpoints):
             return
-        subscription.sent.pop(cluster.endpoints, None)
+        if cluster.endpoints in subscription.sent:
+            subscription.sent[cluster.endpoints] = _UNKNOWN_VERSION
         subscription.due[cluster.endpoints] = None
