@@ -25,17 +25,21 @@ def home_cluster(model: str) -> str:
 
 
 def make_clusters(deployment: RoutedDeployment) -> Iterator[Message]:
-    """Yield the replicas' cluster, and three chains per model name (two when nothing may overflow)."""
+    """Yield the replicas' cluster, and three chains per model name.
+
+    The redirected one is there also when nothing may overflow: a replica that has not heard of that edit yet gets its
+    request back and queues it.
+    """
     yield _make_replicas(deployment)
     local = names.local_cluster(deployment.key)
     clouds = [names.cloud_cluster(endpoint) for endpoint in deployment.clouds]
     home = [local, local]
+    first = [*home, *clouds, local] if deployment.fails_over and clouds else home
+    redirected = [*clouds, local] if deployment.overflows and clouds else home
     for model in deployment.names:
-        first = [*home, *clouds, local] if deployment.fails_over and clouds else home
         yield _make_chain(names.model_cluster(model), first, deployment)
+        yield _make_chain(names.escalated_cluster(model), redirected, deployment)
         yield _make_chain(home_cluster(model), home, deployment)
-        if deployment.overflows and clouds:
-            yield _make_chain(names.escalated_cluster(model), [*clouds, local], deployment)
 
 
 def _make_replicas(deployment: RoutedDeployment) -> Message:

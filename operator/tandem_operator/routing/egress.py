@@ -67,6 +67,8 @@ def make_upstream(endpoint: RoutedEndpoint) -> Message:
         "name": name,
         "type": "LOGICAL_DNS",
         "dns_lookup_family": "V4_PREFERRED",
+        # A gateway that starts with its link cut must serve what is local at once.
+        "wait_for_warm_on_init": False,
         "connect_timeout": "3s",
         "circuit_breakers": BREAKERS,
         "per_connection_buffer_limit_bytes": CONNECTION_BUFFER_BYTES,

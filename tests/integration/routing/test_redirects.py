@@ -58,9 +58,12 @@ async def test_overflow_alone_does_not_need_failover(world: World) -> None:
 
 
 @pytest.mark.parametrize("model", ["alone", "strict", "failing-over"])
-async def test_a_redirect_of_a_deployment_that_may_not_overflow_leads_nowhere(world: World, model: str) -> None:
+async def test_a_redirect_of_a_deployment_that_may_not_overflow_comes_back_to_its_replica(
+    world: World, model: str
+) -> None:
     answer = await ask(world.url, model, local="redirect")
-    assert (answer.status, answer.error["code"]) == (404, "model_not_found")
+    assert (answer.status, answer.destination) == (200, "local")
+    assert world.at_replicas(answer.request_id)[-1].headers["x-tandem-reason"] == "overflow"
     assert world.at_guard(answer.request_id) == []
 
 

@@ -13,6 +13,8 @@ from tandem_operator.routing import (
     compile_endpoint,
     compile_gateway,
 )
+from tandem_operator.routing.routes import SHARED_PATHS
+from tandem_serving.gateway.guard_decide import MAY_LEAVE
 
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 MEBIBYTES_16 = 16 * 1024 * 1024
@@ -112,14 +114,14 @@ def test_06_circuit_breakers_are_out_of_the_way_everywhere() -> None:
         pytest.param(
             True, True, ("a", "b"), ["L", "L", "cloud|a", "cloud|b", "L"], ["cloud|a", "cloud|b", "L"], id="all"
         ),
-        pytest.param(True, False, ("a",), ["L", "L", "cloud|a", "L"], None, id="failover or bridge only"),
+        pytest.param(True, False, ("a",), ["L", "L", "cloud|a", "L"], ["L", "L"], id="failover or bridge only"),
         pytest.param(False, True, ("a",), ["L", "L"], ["cloud|a", "L"], id="overflow only"),
-        pytest.param(False, False, ("a",), ["L", "L"], None, id="no reason to leave"),
-        pytest.param(True, True, (), ["L", "L"], None, id="no cloud"),
+        pytest.param(False, False, ("a",), ["L", "L"], ["L", "L"], id="no reason to leave"),
+        pytest.param(True, True, (), ["L", "L"], ["L", "L"], id="no cloud"),
     ],
 )
 def test_07_chains(
-    fails_over: bool, overflows: bool, clouds: tuple[str, ...], first: list[str], redirected: list[str] | None
+    fails_over: bool, overflows: bool, clouds: tuple[str, ...], first: list[str], redirected: list[str]
 ) -> None:
     deployment = RoutedDeployment("ns", "m", ("m",), "/app", clouds, fails_over, overflows)
     found = clusters(deployment)
@@ -128,7 +130,7 @@ def test_07_chains(
     }
     assert chain["model|m"] == first
     assert chain["home|m"] == ["L", "L"]
-    assert chain.get("escalated|m") == redirected
+    assert chain["escalated|m"] == redirected
 
 
 def test_07_a_retry_asks_another_replica() -> None:
@@ -230,3 +232,12 @@ def test_the_access_log_has_no_body_and_no_credential() -> None:
     assert "body" not in text
     assert "authorization" not in text
     assert "cookie" not in text
+
+
+def test_a_provider_whose_name_cannot_be_resolved_does_not_hold_up_envoys_start() -> None:
+    (upstream,) = (resource for resource in compile_endpoint(EAST) if resource["name"] == "upstream|east")
+    assert upstream["wait_for_warm_on_init"] is False
+
+
+def test_only_paths_that_the_guard_knows_may_leave() -> None:
+    assert SHARED_PATHS == MAY_LEAVE
