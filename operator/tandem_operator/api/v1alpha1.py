@@ -11,19 +11,16 @@ from tandem_operator.api.cloud_endpoint import (
     Tls,
 )
 from tandem_operator.api.common import ApiModel, Condition, KeyRef, ObjectMeta, Raw
+from tandem_operator.api.local import Local, Ray, Replicas, Resources
+from tandem_operator.api.model import Model
 from tandem_operator.api.model_deployment import (
     Cloud,
     CloudChoice,
-    Local,
     LocalStatus,
-    Model,
     ModelDeployment,
     ModelDeploymentSpec,
     ModelDeploymentStatus,
     Policy,
-    Ray,
-    Replicas,
-    Resources,
     Slo,
     Target,
     When,

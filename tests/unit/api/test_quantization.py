@@ -5,7 +5,7 @@ import importlib.util
 from pathlib import Path
 from typing import get_args
 
-from tandem_operator.api.model_deployment import Quantization
+from tandem_operator.api.model import Quantization
 
 
 def methods_of_vllm() -> set[str]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 from tandem_operator.api.cloud_endpoint import Url
 from tandem_operator.api.common import ApiModel
-from tandem_operator.api.model_deployment import ModelName, Source
+from tandem_operator.api.model import ModelName, Source
 from tandem_operator.api.rules import VALIDATIONS, Rule, in_order, matches, must_not_match
 
 SHORT = matches("[a-z]{1,3}", "at most three letters")
