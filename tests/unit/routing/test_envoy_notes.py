@@ -1,5 +1,6 @@
 """Each line of envoy.md that is a setting and whose loss no behaviour test would show for certain, by its number."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from tandem_operator.routing import (
     compile_endpoint,
     compile_gateway,
 )
-from tandem_operator.routing.routes import SHARED_PATHS
+from tandem_operator.routing.routes import LOCAL_PATHS, SHARED_PATHS
 from tandem_serving.gateway.guard_decide import MAY_LEAVE
 
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -241,3 +242,14 @@ def test_a_provider_whose_name_cannot_be_resolved_does_not_hold_up_envoys_start(
 
 def test_only_paths_that_the_guard_knows_may_leave() -> None:
     assert SHARED_PATHS == MAY_LEAVE
+
+
+def test_the_reference_lists_every_path_and_every_error_code(repository: Path) -> None:
+    page = (repository / "docs" / "reference" / "http.md").read_text()
+    _, manager, _ = gateway()
+    told = [
+        str(mapper["body_format_override"]["json_format"]["error"]["code"])
+        for mapper in manager["local_reply_config"]["mappers"]
+    ]
+    missing = [word for word in [*SHARED_PATHS, *LOCAL_PATHS, *told] if f"{word}`" not in page]
+    assert missing == []
