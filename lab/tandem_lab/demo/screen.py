@@ -25,7 +25,8 @@ def began(number: int, step: Step) -> None:
 
 
 def ended(result: Result, wrong: list[str], seconds: float) -> None:
-    say(shortened(result.output))
+    if result.output.strip():
+        say(shortened(result.output))
     if wrong:
         say(paint(f"✗ did not hold ({seconds:.1f} s): {'; '.join(wrong)}", "red"))
     else:

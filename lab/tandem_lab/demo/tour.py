@@ -109,8 +109,8 @@ def deleted() -> Iterator[Step]:
     )
     yield Step(
         "No application in Ray",
-        _ASK_RAY,
-        (succeeds, prints(r'"applications": ?\{\}')),
+        f"{_ASK_RAY} | grep -o '\"applications\": {{[^}}]*}}'",
+        (prints(r'^"applications": \{\}$'),),
         within_seconds=_SETTLES_SECONDS,
     )
     yield Step(
@@ -132,7 +132,13 @@ def wait_for(condition: str, seconds: int) -> str:
 
 def chat(model: str = MODEL, *, stream: bool = False, headers: dict[str, str] | None = None) -> str:
     """Return the curl command of a short chat."""
-    body = {"model": model, "messages": [{"role": "user", "content": _QUESTION}], "max_tokens": 12, "temperature": 0}
+    body = {
+        "model": model,
+        "messages": [{"role": "user", "content": _QUESTION}],
+        "max_tokens": 12,
+        "temperature": 0,
+        "stop": "\n",
+    }
     if stream:
         body["stream"] = True
     given = {"content-type": "application/json", **(headers or {})}
