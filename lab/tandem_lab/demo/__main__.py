@@ -32,16 +32,25 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="end after the tour; the exit code tells whether it held")
     once: bool = parser.parse_args().once
     with _alone(_FOLDER), _quiet_end():
-        began = time.monotonic()
-        with Stack(_FOLDER / "run", report=screen.say) as stack:
-            screen.say(f"Everything runs after {time.monotonic() - began:.0f} s.")
-            shell = _prepare(stack)
-            held, steps = take(tour(stack), shell)
-            screen.say(f"\n{screen.verdict(held, steps, stack.logs)} {time.monotonic() - began:.0f} s since the start.")
-            if not once:
-                _stay(stack, shell)
-        return 0 if held == steps else 1
+        try:
+            return 0 if _run(stay=not once) else 1
+        except (RuntimeError, TimeoutError) as error:
+            screen.say(f"{error}\nThe demo cannot go on. Logs: {_FOLDER / 'run'}")
+            return 1
     return 130 if once else 0  # Ctrl-C: what `make demo` waits for, but no way to end a check
+
+
+def _run(*, stay: bool) -> bool:
+    """Start, take the tour, stay if asked to; return whether every step held."""
+    began = time.monotonic()
+    with Stack(_FOLDER / "run", report=screen.say) as stack:
+        screen.say(f"Everything runs after {time.monotonic() - began:.0f} s.")
+        shell = _prepare(stack)
+        held, steps = take(tour(stack), shell)
+        screen.say(f"\n{screen.verdict(held, steps, stack.logs)} {time.monotonic() - began:.0f} s since the start.")
+        if stay:
+            _stay(stack, shell)
+    return held == steps
 
 
 def take(steps: Iterable[Step], shell: Shell) -> tuple[int, int]:
