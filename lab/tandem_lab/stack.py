@@ -105,8 +105,10 @@ class Stack:
 
     def replica_pid(self) -> int:
         """Return the process of the only replica that Ray runs."""
-        (pid,) = [replica["pid"] for replica in self._replicas() if replica["state"] == "RUNNING"]
-        return int(pid)
+        running = [int(replica["pid"]) for replica in self._replicas() if replica["state"] == "RUNNING"]
+        if len(running) != 1:
+            raise RuntimeError(f"Ray runs {len(running)} replicas instead of one")
+        return running[0]
 
     def requests_sent(self) -> int:
         """Return how many requests the cloud stand-in has received."""
