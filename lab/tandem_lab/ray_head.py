@@ -29,6 +29,7 @@ FIRST_BLOCK, END_OF_BLOCKS = 11_000, 32_700
 """Below Linux' ephemeral ports, where any outgoing connection may sit down."""
 
 START_SECONDS: Final = 180
+STARTS: Final = 3
 
 
 class RayHead:
@@ -75,7 +76,18 @@ class RayHead:
         return self._process is not None and self._process.alive
 
     def start(self) -> Self:
-        """Start it and wait until the Serve REST API answers."""
+        """Start it and wait until the Serve REST API answers.
+
+        Ray gives its own parts 30 s to come up, which a busy machine may exceed: then it is started again.
+        """
+        for _ in range(STARTS - 1):
+            try:
+                return self._start_once()
+            except RuntimeError:
+                self.kill()
+        return self._start_once()
+
+    def _start_once(self) -> Self:
         self._temp = Path(tempfile.mkdtemp(prefix="ray-"))  # short: Unix socket paths end at 107 characters
         ray = str(Path(sys.executable).parent / "ray")
         arguments = _arguments(self._block, self._num_cpus, self._temp)
