@@ -13,11 +13,13 @@ from typing import Any, Self
 
 from aiohttp import web
 from tandem_contract import headers
+from tandem_lab.small_openai import Chat
 
 from support.loop_thread import LoopThread
 from support.pace import Pace
 
 TOKEN = "token-of-the-replica"
+WORDS = ("Hello", "from", "local")
 BOUND_SECONDS = 0.2
 """After this long without a first token the replica answers 503 itself, as the real middleware does."""
 
@@ -143,12 +145,15 @@ class ReplicaPeer:
 
     async def _reply(self, request: web.Request, asked: dict[str, Any]) -> web.StreamResponse:
         said = {headers.DESTINATION: headers.LOCAL}
+        shape = Chat(asked, str(asked.get("model")))
         if not asked.get("stream"):
-            return web.json_response({"from": "local", "id": "cmpl", "path": request.raw_path}, headers=said)
+            whole = shape.whole(WORDS, prompt_tokens=3)
+            return web.json_response({**whole, "from": "local", "path": request.raw_path}, headers=said)
         answer = await _open_stream(request, said)
         try:
             for number in range(int(asked.get("chunks", 3))):
-                await answer.write(b'data: {"from":"local","n":%d}\n\n' % number)
+                piece = {**shape.piece(WORDS[number % 3]), "from": "local", "n": number}
+                await answer.write(f"data: {json.dumps(piece, separators=(',', ':'))}\n\n".encode())
                 self.counts["started"] += number == 0
                 await asyncio.sleep(float(asked.get("gap", 0)))
                 await self.pace.next_token(asked.get("pace"), number + 1)
