@@ -27,24 +27,10 @@ from tandem_serving.replica.queue_board import Board
 
 Start = Callable[[EngineConfig], Awaitable[Engine]]
 
-_UNBOUNDED: Final = 100_000
-"""Serve's own limit would hold back health checks as well: admission is the gate's alone."""
-
-_GRACEFUL_SECONDS: Final = 900.0
-"""How long a running stream may take to finish on a scale-down."""
-
-_HEALTH_PERIOD_SECONDS: Final = 5.0
-_HEALTH_TIMEOUT_SECONDS: Final = 30.0
 _PROBE_SECONDS: Final = 2.0
 
 
-@serve.deployment(
-    name="replica",
-    max_ongoing_requests=_UNBOUNDED,
-    graceful_shutdown_timeout_s=_GRACEFUL_SECONDS,
-    health_check_period_s=_HEALTH_PERIOD_SECONDS,
-    health_check_timeout_s=_HEALTH_TIMEOUT_SECONDS,
-)
+@serve.deployment(name="replica")  # limits and times are the operator's, in the application's document
 @serve.ingress()
 class Replica:
     """One engine and its middleware, in one Ray actor."""

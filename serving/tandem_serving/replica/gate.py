@@ -115,7 +115,6 @@ class Gate:
                 outbox.drop()
                 return False
             await _finish(app, outbox, send)
-            return True
         except asyncio.CancelledError:  # Ray Serve cancels a request whose client left
             left = True
             raise
@@ -124,6 +123,7 @@ class Gate:
                 self._abort(app, inbox)
                 self._metrics.disconnects.inc(left or inbox.client_left)
             self._board.leave(ticket, answered=outbox.complete)
+        return True
 
     async def _run(self, scope: Scope, watched: Progress, inbox: Inbox, outbox: Outbox) -> None:
         progress.begin(watched)
