@@ -251,9 +251,9 @@ async def _pause(fault: str, request: web.Request) -> None:
     """What happens between two writes of a stream."""
     if fault == Fault.HANG_MID_STREAM:
         await asyncio.Event().wait()
-    if fault == Fault.DROP_MID_STREAM:
+    await asyncio.sleep(0.2 if fault in (Fault.SLOW, Fault.DROP_MID_STREAM) else 0)
+    if fault == Fault.DROP_MID_STREAM:  # not at once: a reset would overtake what was written
         cloud_faults.drop(request)
-    await asyncio.sleep(0.2 if fault == Fault.SLOW else 0)
 
 
 async def _listen(runner: web.AppRunner, port: int, **options: Any) -> int:

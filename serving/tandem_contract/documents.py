@@ -4,7 +4,9 @@ The operator writes them, the guard and the replica read them. Unknown fields ar
 a newer operator is not half understood, it is not understood, and the reader says so.
 """
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from tandem_contract.data_class import DataClass
 from tandem_contract.headers import Reason
@@ -41,7 +43,7 @@ class DeploymentPolicy(Document):
     prefix: str
     """Path prefix of the Serve app, ``/`` first and none last; stripped before a request leaves."""
 
-    token: str
+    token: Annotated[str, Field(repr=False)]
     """What a redirect from this deployment's replicas carries."""
 
     data_class: DataClass
@@ -121,7 +123,7 @@ class LiveConfig(Document):
     names: tuple[str, ...]
     """Model names that clients may use."""
 
-    token: str
+    token: Annotated[str, Field(repr=False)]
     """Sent with a redirect."""
 
     overflow: bool

@@ -52,15 +52,16 @@ class RunningGuard:
 
     def __init__(self, board: PolicyBoard, socket: Path, thread: LoopThread) -> None:
         self._board = board
-        self._socket = socket
+        self.socket = socket
+        self.body_bytes = 64 << 20
         self._thread = thread
         self._serving: asyncio.Task[None] | None = None
         self.registry = CollectorRegistry()
 
-    def start(self, **settings: Any) -> None:
+    def start(self) -> None:
         self.registry = CollectorRegistry()
-        self._thread.run(self._start(GuardSettings(self._socket, policy_limit_seconds=LIMIT_SECONDS, **settings)))
-        eventually(self._socket.exists, within_seconds=10)
+        self._thread.run(self._start(GuardSettings(self.socket, LIMIT_SECONDS, self.body_bytes)))
+        eventually(self.socket.exists, within_seconds=10)
 
     def stop(self) -> None:
         self._thread.run(self._stop())
@@ -79,7 +80,7 @@ class RunningGuard:
         if self._serving is not None:
             self._serving.cancel()
             await asyncio.gather(self._serving, return_exceptions=True)
-            self._socket.unlink(missing_ok=True)
+            self.socket.unlink(missing_ok=True)
 
 
 @dataclasses.dataclass

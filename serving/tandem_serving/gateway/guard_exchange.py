@@ -50,6 +50,7 @@ class Exchange:
         self._all = surroundings
         self._endpoint = endpoint
         self._request: dict[str, str] = {}
+        self._deployment = ""  # for metrics: only one that has a policy, so that labels stay few
         self._send: Send | None = None
         self._sent_at: float | None = None
         self._outbound: Outbound | None = None
@@ -94,12 +95,10 @@ class Exchange:
 
     async def _judge(self, message: Any) -> Any:
         self._request = guard_messages.headers_of(message)
-        verdict = decide(
-            self._facts(),
-            self._all.board.current(),
-            now=self._all.clock(),
-            limit_seconds=self._all.policy_limit_seconds,
-        )
+        view, now, limit = self._all.board.current(), self._all.clock(), self._all.policy_limit_seconds
+        verdict = decide(self._facts(), view, now=now, limit_seconds=limit)
+        if self._request.get(headers.DEPLOYMENT) in view.deployments:
+            self._deployment = self._request[headers.DEPLOYMENT]
         if isinstance(verdict, Deny):
             return self._deny(verdict)
         if message.end_of_stream:
@@ -183,13 +182,11 @@ class Exchange:
         )
 
     def _deny(self, deny: Deny) -> Any:
-        known = self._all.board.current().deployments
-        deployment = self._request.get(headers.DEPLOYMENT, "")
-        self._all.meter.denied(deny, deployment=deployment if deployment in known else "", endpoint=self._endpoint)
+        self._all.meter.denied(deny, deployment=self._deployment, endpoint=self._endpoint)
         _log.info(
             "denied",
             word=deny.word.value,
-            deployment=deployment,
+            deployment=self._request.get(headers.DEPLOYMENT, ""),
             endpoint=self._endpoint,
             request_id=self._request.get(headers.REQUEST_ID, ""),
         )

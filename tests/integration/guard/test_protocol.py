@@ -1,0 +1,142 @@
+"""The guard spoken to directly, with what a correct Envoy does not send, or sends rarely."""
+
+import itertools
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from support.ext_proc_client import (
+    denial,
+    mutated,
+    request_body,
+    request_headers,
+    response_body,
+    response_headers,
+    talk,
+    usual_headers,
+)
+from support.guarded_house import House
+from tandem_contract import headers
+
+BODY = json.dumps({"model": "cold", "messages": []}).encode()
+
+
+HOPS = itertools.count()
+
+
+HOPS = itertools.count()
+
+
+def hop() -> str:
+    return f"hop-{next(HOPS)}"
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        pytest.param([request_headers(method="POST", path="/v1/chat/completions")], id="no header of the gateway"),
+        pytest.param([usual_headers(**{headers.DEPLOYMENT: ""})], id="no deployment"),
+        pytest.param([usual_headers(**{headers.HOP: ""})], id="no hop"),
+    ],
+)
+def test_a_request_that_our_routes_did_not_make_is_malformed(house: House, messages: list[Any]) -> None:
+    assert denial(talk(house.guard.socket, messages)[0]) == "malformed"
+
+
+def test_a_listener_that_does_not_say_its_endpoint_is_malformed(house: House) -> None:
+    assert denial(talk(house.guard.socket, [usual_headers(**{headers.HOP: hop()})], endpoint=None)[0]) == "malformed"
+
+
+def test_an_endpoint_named_by_a_header_is_not_believed(house: House) -> None:
+    message = usual_headers(**{headers.HOP: hop(), headers.ENDPOINT: "cloud-a"})
+    assert denial(talk(house.guard.socket, [message], endpoint="cloud-z")[0]) == "unknown_endpoint"
+
+
+def test_the_same_hop_is_denied_the_second_time(house: House) -> None:
+    message = usual_headers(**{headers.HOP: hop()})
+    assert talk(house.guard.socket, [message])[0].WhichOneof("response") == "request_headers"
+    assert denial(talk(house.guard.socket, [message])[0]) == "repeated"
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"model": 1}', b"\xff\xfe", b"not json", b"[" * 2_000_000])
+def test_a_body_that_is_no_json_object_with_a_model_stays(house: House, body: bytes) -> None:
+    replies = talk(house.guard.socket, [usual_headers(**{headers.HOP: hop()}), request_body(body)])
+    assert denial(replies[1]) == "body"
+
+
+def test_a_request_without_a_body_stays(house: House) -> None:
+    message = usual_headers(**{headers.HOP: hop()})
+    message.request_headers.end_of_stream = True
+    assert denial(talk(house.guard.socket, [message])[0]) == "body"
+
+
+def test_a_body_before_its_headers_is_an_error_of_somebodys_and_stays(house: House) -> None:
+    assert denial(talk(house.guard.socket, [request_body(BODY)])[0]) == "error"
+
+
+def test_two_data_classes_are_not_one_of_them(house: House) -> None:
+    message = usual_headers(**{headers.HOP: hop(), headers.DATA_CLASS: "Public"})
+    message.request_headers.headers.headers.add(key=headers.DATA_CLASS, raw_value=b"Confidential")
+    house.change_endpoints(max_data_class="Confidential")
+    assert denial(talk(house.guard.socket, [message])[0]) == "data_class"
+
+
+def test_too_many_large_bodies_at_once_are_busy(house: House) -> None:
+    small_room = house.guard.body_bytes
+    held, asked = threading.Event(), threading.Event()
+
+    def keeps_room() -> Iterator[Any]:
+        yield usual_headers(**{headers.HOP: hop(), "content_length": str(small_room)})
+        held.set()
+        asked.wait(30)
+
+    holder = threading.Thread(target=lambda: talk(house.guard.socket, keeps_room()))
+    holder.start()
+    held.wait(30)
+    message = usual_headers(**{headers.HOP: hop(), "content_length": str(2 << 20)})
+    try:
+        assert denial(talk(house.guard.socket, [message])[0]) == "busy"
+        small = usual_headers(**{headers.HOP: hop()})
+        assert talk(house.guard.socket, [small])[0].WhichOneof("response") == "request_headers"
+    finally:
+        asked.set()
+        holder.join()
+
+
+def test_what_is_set_for_the_provider_is_complete(house: House) -> None:
+    first = usual_headers(**{headers.HOP: hop(), "cookie": "a=b", "x_forwarded_proto": "http"})
+    replies = talk(house.guard.socket, [first, request_body(BODY)])
+    response = replies[1].request_body.response
+    assert mutated(response) == {
+        ":authority": f"localhost:{house.clouds['cloud-a'].port}",
+        ":path": "/v1/chat/completions",
+        ":scheme": "https",
+        "accept": "application/json",
+        "authorization": f"Bearer {house.clouds['cloud-a'].key}",
+        "content-length": str(len(response.body_mutation.body)),
+        "content-type": "application/json",
+        "user-agent": "tandem",
+    }
+    assert set(response.header_mutation.remove_headers) == {
+        "cookie",
+        "x-forwarded-proto",
+        headers.DEPLOYMENT,
+        headers.HOP,
+    }
+
+
+def test_an_answer_that_is_encoded_against_our_wish_passes_and_is_counted_as_unreported(house: House) -> None:
+    chunks = [b"\x1f\x8b\n\nnot", b" an event\n\n"]
+    replies = talk(
+        house.guard.socket,
+        [
+            usual_headers(**{headers.HOP: hop()}),
+            request_body(b'{"model": "cold", "stream": true}'),
+            response_headers(200, content_type="text/event-stream", content_encoding="gzip"),
+            response_body(chunks[0], end=False),
+            response_body(chunks[1], end=True),
+        ],
+    )
+    assert [reply.response_body.response.HasField("body_mutation") for reply in replies[3:]] == [False, False]
