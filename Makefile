@@ -50,4 +50,4 @@ generate: install ## Write the CRDs and the API's reference from its definition
 	$(PYTHON) -m tandem_operator.api.reference --write
 
 campaigns: prepare ## Measure again what campaigns/ reports
-	$(PYTHON) -m campaigns
+	@for campaign in campaigns/*/run.py; do echo "$$campaign"; $(PYTHON) "$$campaign" || exit; done
