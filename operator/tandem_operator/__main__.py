@@ -38,7 +38,7 @@ async def run(config: OperatorConfig) -> None:
     terms = Terms(config.lease_duration_seconds, config.renew_deadline_seconds, config.retry_period_seconds)
     me = config.identity or f"{socket.gethostname()}-{secrets.token_hex(4)}"
     election = Election(me, config.namespace, terms, metrics)
-    api = await connect()
+    api = await connect(me)
     try:
         cluster = Cluster(api, metrics, fence=election.writable_seconds)
         queue: WorkQueue[Key] = WorkQueue(metrics, kind=lambda key: key.kind.value)

@@ -37,13 +37,18 @@ class Note(NamedTuple):
 
 
 def transitions(before: Iterable[Condition], after: Iterable[Condition]) -> list[Note]:
-    """Return a note for each condition that turned: another status, or another reason for a bad one."""
+    """Return a note for each condition that turned: another status, or another reason for a bad one.
+
+    What several conditions say with one reason is told once.
+    """
     known = {condition.type: condition for condition in before}
-    return [
-        _note(condition)
+    turned = [
+        condition
         for condition in after
         if condition.type not in _QUIET and _turned(known.get(condition.type), condition)
     ]
+    notes = [_note(condition) for condition in turned]
+    return list({note.reason: note for note in reversed(notes)}.values())[::-1]
 
 
 def make_event(about: Raw, note: Note, *, now: datetime, default_namespace: str = "default") -> Raw:

@@ -64,8 +64,11 @@ class Listing(NamedTuple):
     """Resource version of the list."""
 
 
-async def connect() -> client.ApiClient:
-    """Return a client with the rights of this pod's ServiceAccount, or of ``KUBECONFIG`` outside a cluster."""
+async def connect(identity: str) -> client.ApiClient:
+    """Return a client with the rights of this pod's ServiceAccount, or of ``KUBECONFIG`` outside a cluster.
+
+    ``identity`` tells the operator's replicas apart in the API server's audit log.
+    """
     settings = client.Configuration()
     settings.client_session_kwargs = {"trust_env": False}  # the API server is never behind the proxy of the cloud path
     try:
@@ -73,7 +76,7 @@ async def connect() -> client.ApiClient:
     except config.ConfigException:
         await config.load_kube_config(client_configuration=settings)
     api = client.ApiClient(settings)
-    api.user_agent = "tandem-operator"
+    api.user_agent = f"tandem-operator ({identity})"
     return api
 
 

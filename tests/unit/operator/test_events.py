@@ -59,6 +59,12 @@ def test_roll_outs_are_not_told_and_stalls_are_warnings():
     ]
 
 
+def test_what_several_conditions_say_is_told_once_by_the_first():
+    after = a_list(Ready=("False", "UnknownRayCluster"), Stalled=("True", "UnknownRayCluster"))
+    (note,) = events.transitions((), after)
+    assert note.message.startswith("Ready")
+
+
 def test_an_event_is_about_its_object_and_lies_in_its_namespace():
     note = events.Note("Normal", "Ready", "x" * 3000)
     event = events.make_event(from_server(a_model_deployment("chat", namespace="team")), note, now=NOW)

@@ -1,0 +1,101 @@
+"""CloudEndpoints and their Secrets: whatever is missing, nothing leaves; whatever changes is taken over by itself."""
+
+import pytest
+from support.operator_world import SETTLE_SECONDS, World
+from support.wait import eventually
+from tandem_contract.xds.types import CLUSTER
+from tandem_lab.operator import NAMESPACE
+
+RESOLVED = {"Ready": ("True", "EndpointAvailable"), "CredentialsResolved": ("True", "Resolved")}
+
+
+def until(world: World, name: str, expected):
+    def there():
+        assert {type_: world.endpoint_condition(name, type_) for type_ in expected} == expected
+        return True
+
+    eventually(there, SETTLE_SECONDS)
+
+
+def delete_secret(world: World, name: str):
+    world.control_plane.kubectl("delete", "secret", name, "-n", NAMESPACE)
+
+
+def test_without_its_secret_an_endpoint_has_no_credential_and_with_it_it_has(world):
+    world.apply(world.endpoint("late"))
+    missing = ("False", "SecretNotFound")
+    until(world, "late", {"Ready": missing, "CredentialsResolved": missing})
+    assert world.gateway.credential("late") is None
+    world.create_secret("late", api_key="sk-late")
+    until(world, "late", RESOLVED)
+    assert world.gateway.credential("late") == "Bearer sk-late"
+
+
+def test_a_rotated_key_is_taken_over_and_a_deleted_one_is_withdrawn(world):
+    world.create_secret("turning", api_key="sk-old")
+    world.apply(world.endpoint("turning"))
+    until(world, "turning", RESOLVED)
+    delete_secret(world, "turning")
+    until(world, "turning", {"CredentialsResolved": ("False", "SecretNotFound")})
+    eventually(lambda: world.gateway.credential("turning") is None, SETTLE_SECONDS)
+    world.create_secret("turning", api_key="sk-new")
+    eventually(lambda: world.gateway.credential("turning") == "Bearer sk-new", SETTLE_SECONDS)
+
+
+def test_a_key_in_place_is_rotated(world):
+    world.create_secret("rotated", api_key="sk-1")
+    world.apply(world.endpoint("rotated"))
+    until(world, "rotated", RESOLVED)
+    world.control_plane.kubectl(
+        "patch", "secret", "rotated", "-n", NAMESPACE, "-p", '{"stringData": {"api-key": "sk-2"}}'
+    )
+    eventually(lambda: world.gateway.credential("rotated") == "Bearer sk-2", SETTLE_SECONDS)
+
+
+def test_an_endpoint_without_its_certificates_has_no_way_out(world):
+    world.create_secret("private-ca", api_key="sk-x")
+    world.apply(world.endpoint("private-ca", tls={"caSecretRef": {"name": "no-such-ca", "key": "ca.crt"}}))
+    until(world, "private-ca", {"Ready": ("False", "CertificateMissing")})
+    assert not world.gateway.has(CLUSTER, "cloud|private-ca")
+    assert world.gateway.credential("private-ca") is None
+
+
+def test_deployments_say_what_keeps_them_from_the_cloud(world):
+    world.create_secret("shut", api_key="sk-shut")
+    selector = {"matchLabels": {"may-use": world.namespace}}
+    world.apply(
+        world.endpoint("shut", allowedNamespaces=selector),
+        world.deployment("asks", cloud={"endpoints": [{"name": "shut", "model": "gpt-5-mini"}]}),
+    )
+    world.until({"CloudReachable": ("False", "NamespaceNotAllowed")}, "asks")
+    assert world.gateway.endpoint_policy("shut")["namespaces"] == []
+    world.control_plane.kubectl("label", "namespace", world.namespace, f"may-use={world.namespace}")
+    world.until({"CloudReachable": ("True", "EndpointAvailable")}, "asks")
+    eventually(lambda: world.gateway.endpoint_policy("shut")["namespaces"] == [world.namespace], SETTLE_SECONDS)
+    delete_secret(world, "shut")
+    world.until({"CloudReachable": ("False", "CredentialsMissing")}, "asks")
+    world.control_plane.kubectl("delete", "cloudep", "shut")
+    world.until({"CloudReachable": ("False", "EndpointNotFound")}, "asks")
+    eventually(lambda: not world.gateway.has(CLUSTER, "cloud|shut"), SETTLE_SECONDS)
+    eventually(lambda: world.gateway.policy(world.owner_key("asks"))["clouds"] == [], SETTLE_SECONDS)
+
+
+def test_an_endpoint_knows_its_users(world):
+    world.create_secret("used", api_key="sk-used")
+    world.apply(
+        world.endpoint("used"),
+        world.deployment("user", cloud={"endpoints": [{"name": "used", "model": "gpt-5-mini"}]}),
+    )
+
+    def users():
+        return world.control_plane.get_json("cloudep", "used").get("status", {}).get("usedBy")
+
+    eventually(lambda: users() == [world.owner_key("user")], SETTLE_SECONDS)
+    world.apply(world.deployment("user", cloud={"endpoints": []}))
+    eventually(lambda: users() == [], SETTLE_SECONDS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_endpoint_is_left(world):
+    yield
+    world.control_plane.run_kubectl("delete", "cloudep", "--all", "--timeout=30s")

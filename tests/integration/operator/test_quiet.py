@@ -1,0 +1,73 @@
+"""What is at rest costs nothing: no write over many resyncs and restarts, no Event twice, no right unused."""
+
+import yaml
+from support.operator_world import SETTLE_SECONDS, USER, audited, writes
+from support.wait import eventually
+
+
+def resyncs(world):
+    return world.operator.metric("tandem_reconcile_total")
+
+
+def wait_for_resyncs(world, count):
+    before = resyncs(world)
+    eventually(lambda: (resyncs(world) or 0) >= before + count, SETTLE_SECONDS)
+
+
+def test_quiet_objects_cost_no_writes_over_resyncs_and_a_restart(world, control_plane):
+    world.create_secret("quiet", api_key="sk-quiet")
+    cloud = {"endpoints": [{"name": "quiet", "model": "gpt-5-mini"}]}
+    world.apply(world.endpoint("quiet"), world.deployment("calm", cloud=cloud), world.deployment("still"))
+    for name in ("calm", "still"):
+        world.until_settled(name)
+    wait_for_resyncs(world, 5)
+    since = len(control_plane.audit_events())
+    versions = {name: world.get(name)["metadata"]["resourceVersion"] for name in ("calm", "still")}
+    wait_for_resyncs(world, 30)
+    assert writes(audited(control_plane, since)) == []
+    let_in = len(world.gateway.streams)
+    world.operator.restart()
+    eventually(lambda: len(world.gateway.streams) > let_in, SETTLE_SECONDS)
+    eventually(lambda: (resyncs(world) or 0) >= 20, SETTLE_SECONDS)
+    assert writes(audited(control_plane, since)) == []
+    assert {name: world.get(name)["metadata"]["resourceVersion"] for name in versions} == versions
+
+
+def test_events_are_told_once_for_each_transition(world, control_plane):
+    def told():
+        events = control_plane.get_json("events", "-n", world.namespace)["items"]
+        return sorted((e["reason"], e["message"]) for e in events if e["involvedObject"]["name"] == "told")
+
+    world.apply(world.deployment("told"))
+    world.until_settled("told")
+    wait_for_resyncs(world, 10)
+    assert len(told()) == len(set(told())), told()
+    assert {"ReplicasReady", "Programmed"} <= {reason for reason, _ in told()}
+
+
+def test_the_operator_was_never_denied_anything_and_uses_all_that_it_may_do(world, control_plane, repository):
+    control_plane.kubectl("delete", "mdep", "told", "-n", world.namespace, "--ignore-not-found", "--timeout=60s")
+    events = [event for event in control_plane.audit_events() if event["user"]["username"] == USER]
+    denied = [event["requestURI"] for event in events if event.get("responseStatus", {}).get("code") in (401, 403)]
+    assert denied == []
+    used = {_right(event) for event in events if "objectRef" in event}
+    granted = set(_granted(repository))
+    assert used <= granted
+    # Renewing certificates takes weeks: it is the one right that no test of this kind can use.
+    assert granted - used <= {("", "secrets", "update")}
+
+
+def _right(event):
+    about = event["objectRef"]
+    resource = "/".join(filter(None, [about["resource"], about.get("subresource")]))
+    return about.get("apiGroup", ""), resource, event["verb"]
+
+
+def _granted(repository):
+    for document in yaml.safe_load_all((repository / "deploy" / "20-operator-rbac.yaml").read_text()):
+        for rule in document.get("rules", []):
+            for group in rule["apiGroups"]:
+                for resource in rule["resources"]:
+                    for verb in rule["verbs"]:
+                        assert "*" not in (group, resource, verb)
+                        yield group, resource, verb
