@@ -10,15 +10,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from prometheus_client import REGISTRY
-from pydantic import ValidationError
 from ray import serve
 from ray.serve import Application
 from starlette.types import ASGIApp, Scope
-from tandem_contract import engine_args
 from tandem_contract.documents import EngineConfig, LiveConfig
 
 from tandem_serving.replica.door import Door
-from tandem_serving.replica.engine import CannotStartError, Engine
+from tandem_serving.replica.engine import Engine
+from tandem_serving.replica.engine_config import read_engine_config
 from tandem_serving.replica.gate import Gate
 from tandem_serving.replica.live import Live
 from tandem_serving.replica.metrics import ReplicaMetrics
@@ -65,19 +64,6 @@ def application(args: Mapping[str, Any], start: Start) -> Application:
     config = read_engine_config(args)
     bound: Application = Replica.bind(config.model_dump(mode="json"), start)  # type: ignore[attr-defined]  # Serve's decorators hide the class
     return bound
-
-
-def read_engine_config(args: Mapping[str, Any]) -> EngineConfig:
-    """Return ``args`` as the document that they are; ``CannotStartError`` names what is wrong in one line."""
-    try:
-        config = EngineConfig.model_validate(args)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise CannotStartError(f"the app's args: {where}: {first['msg']}") from None
-    if found := engine_args.problems(config.engine_args):
-        raise CannotStartError("engineArgs: " + "; ".join(found))
-    return config
 
 
 def _assemble(config: EngineConfig, engine: Engine, live: Live) -> Door:

@@ -3,8 +3,8 @@
 import pytest
 from tandem_contract.documents import EngineConfig
 from tandem_serving.replica import source, vllm_engine
-from tandem_serving.replica.deployment import read_engine_config
 from tandem_serving.replica.engine import CannotStartError
+from tandem_serving.replica.engine_config import read_engine_config
 
 ARGS = {"deployment": "ns/m", "prefix": "/app", "source": "hf://org/name"}
 
