@@ -17,7 +17,7 @@ MOST_ANSWER_BYTES: Final = 1 << 18
 
 _EVENT_END: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _DATA: Final = re.compile(rb"^data:[ ]?([^\r\n]*)", re.MULTILINE)
-_USAGE_AT_THE_END: Final = re.compile(rb'(?<!\\)"usage"[ \t\r\n]*:[ \t\r\n]*(?=\{)')
+_USAGE_AT_THE_END: Final = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*(?=\{)')
 
 
 @dataclass(frozen=True)

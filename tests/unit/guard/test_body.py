@@ -25,7 +25,7 @@ def sent(body: bytes, model: str = "gpt") -> dict[str, Any]:
     ascii_=st.booleans(),
 )
 @example(rest={"a\\": '}"\\', "b": [{"c": "]"}, "\\\\"]}, place=1, indent=None, ascii_=False)
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_all_but_the_model_is_what_the_client_wrote(
     rest: dict[str, Any], place: int, indent: int | None, ascii_: bool
 ) -> None:
@@ -37,6 +37,7 @@ def test_all_but_the_model_is_what_the_client_wrote(
 
 
 @given(body=st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+@settings(deadline=None)
 def test_whatever_comes_it_is_sent_as_json_with_our_model_or_refused(body: bytes) -> None:
     try:
         out = rewrite(body, "gpt").body

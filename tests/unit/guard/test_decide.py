@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 from tandem_contract.data_class import DataClass
@@ -195,6 +195,7 @@ def test_neither_view_nor_verdict_shows_a_key_or_a_token() -> None:
     floor=st.sampled_from(DataClass),
     ceiling=st.sampled_from(DataClass),
 )
+@settings(deadline=None)
 def test_nothing_above_the_endpoints_class_ever_leaves(
     header: str | None, floor: DataClass, ceiling: DataClass
 ) -> None:

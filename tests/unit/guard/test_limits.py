@@ -56,17 +56,15 @@ async def test_who_waits_too_long_gives_up_its_turn() -> None:
 
 async def test_a_client_that_leaves_in_the_moment_of_its_turn_gives_it_back() -> None:
     budget, log, until = ByteBudget(10), list[int](), asyncio.Event()
-    holding = asyncio.create_task(hold(budget, 10, until, log))
-    await settle()
-    leaving = asyncio.create_task(hold(budget, 10, until, log))
-    staying = asyncio.create_task(hold(budget, 10, until, log))
-    await settle()
+    async with budget.hold(10, wait_seconds=30):
+        leaving = asyncio.create_task(hold(budget, 9, until, log))
+        staying = asyncio.create_task(hold(budget, 10, until, log))
+        await settle()
+    leaving.cancel()  # its turn has come, and it does not know yet
     until.set()
-    await holding
-    leaving.cancel()
     await asyncio.gather(leaving, return_exceptions=True)
     await staying
-    assert budget.in_use() == 0
+    assert (log, budget.in_use()) == ([10], 0)
 
 
 def test_the_same_endpoint_is_asked_once_for_each_hop() -> None:
