@@ -1,29 +1,49 @@
 """One JSON object for each leg of a request, with what one asks first; never a body, a query or a credential."""
 
+import asyncio
 from typing import Any
 
+import pytest
 from support.asking import CHAT, ask
 from support.routing_world import World
-from support.wait import eventually_async
+from support.wait import eventually
 
 SECRETS = {"authorization": "Bearer hush-1", "x-api-key": "hush-2", "cookie": "hush-3"}
 
+Entries = dict[str, list[dict[str, Any]]]
 
-async def logged(world: World, request_id: str, legs: int = 1) -> list[dict[str, Any]]:
-    """Return the entries of one request, once they were written."""
 
-    def entries() -> list[dict[str, Any]] | None:
-        found = [entry for entry in world.gateway.access_log() if entry.get("request_id") == request_id]
-        return found if len(found) == legs else None
+@pytest.fixture(scope="module")
+def entries(world: World) -> Entries:
+    """What was logged of a few requests, by name; Envoy writes every 10 seconds: they are waited for together."""
+    ids = asyncio.run(a_few_requests(world))
 
-    found = await eventually_async(entries, within_seconds=15)
+    def written() -> Entries | None:
+        log = world.gateway.access_log()
+        found = {name: [entry for entry in log if entry["request_id"] == each] for name, each in ids.items()}
+        legs = {"overflow": 2, "secret": 2}
+        return found if all(len(found[name]) == legs.get(name, 1) for name in ids) else None
+
+    found = eventually(written, within_seconds=60)
     assert found is not None
     return found
 
 
-async def test_a_local_answer_is_logged_with_its_replica(world: World) -> None:
-    answer = await ask(world.url, "chat")
-    (entry,) = await logged(world, answer.request_id)
+async def a_few_requests(world: World) -> dict[str, str]:
+    answers = {
+        "local": await ask(world.url, "chat"),
+        "failover": await ask(world.url, "one-cloud", local="500"),
+        "overflow": await ask(world.url, "one-cloud", local="redirect"),
+        "unknown": await ask(world.url, "x" * 5000),
+        "secret": await ask(
+            world.url, "one-cloud", path=f"{CHAT}?key=hush-4", local="redirect", headers=SECRETS, prompt="hush-5"
+        ),
+    }
+    return {name: answer.request_id for name, answer in answers.items()}
+
+
+def test_a_local_answer_is_logged_with_its_replica(world: World, entries: Entries) -> None:
+    (entry,) = entries["local"]
     wanted = {
         "method": "POST",
         "path": CHAT,
@@ -39,29 +59,23 @@ async def test_a_local_answer_is_logged_with_its_replica(world: World) -> None:
     assert {"duration_ms", "first_byte_ms", "flags", "details", "bytes_sent", "bytes_received"} <= entry.keys()
 
 
-async def test_a_failover_is_logged_with_its_reason_and_attempts(world: World) -> None:
-    answer = await ask(world.url, "one-cloud", local="500")
-    (entry,) = await logged(world, answer.request_id)
+def test_a_failover_is_logged_with_its_reason_and_attempts(entries: Entries) -> None:
+    (entry,) = entries["failover"]
     assert (entry["destination"], entry["reason"], entry["attempts"]) == ("cloud/east", "failover", 3)
 
 
-async def test_an_overflow_is_logged_as_two_legs(world: World) -> None:
-    answer = await ask(world.url, "one-cloud", local="redirect")
-    first, second = await logged(world, answer.request_id, legs=2)
+def test_an_overflow_is_logged_as_two_legs(entries: Entries) -> None:
+    first, second = entries["overflow"]
     assert (first["status"], first["details"]) == (307, "internal_redirect")
     assert (second["status"], second["destination"], second["redirected"]) == (200, "cloud/east", "overflow")
 
 
-async def test_an_unknown_model_is_logged_by_its_name_cut_short(world: World) -> None:
-    answer = await ask(world.url, "x" * 5000)
-    (entry,) = await logged(world, answer.request_id)
+def test_an_unknown_model_is_logged_by_its_name_cut_short(entries: Entries) -> None:
+    (entry,) = entries["unknown"]
     assert (entry["status"], entry["flags"], entry["model"]) == (404, "NC", "x" * 128)
 
 
-async def test_no_secret_is_logged(world: World) -> None:
-    answer = await ask(
-        world.url, "one-cloud", path=f"{CHAT}?key=hush-4", local="redirect", headers=SECRETS, prompt="hush-5"
-    )
-    await logged(world, answer.request_id, legs=2)
+def test_no_secret_is_logged(world: World, entries: Entries) -> None:
+    assert len(entries["secret"]) == 2
     assert "hush-" not in world.gateway.log()
     assert "token-of-the-replica" not in world.gateway.log()

@@ -80,6 +80,16 @@ async def test_a_client_is_never_sent_elsewhere(world: World) -> None:
         assert (answer.status, answer.error["code"]) == (503, "unavailable")
 
 
+@pytest.mark.parametrize("model", ["empty", "one-cloud"])
+async def test_a_providers_redirect_leads_nowhere_even_past_a_guard_that_let_it_through(
+    world: World, model: str
+) -> None:
+    """The real guard makes a 502 of it; this folder's peer does not."""
+    answer = await ask(world.url, model, local="500", cloud="redirect")
+    assert answer.status in (500, 503)
+    assert "location" not in answer.headers
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_body_is_kept_through_a_redirect(world: World, stream: bool) -> None:
     answer = await ask(world.url, "chat", local="saturated", stream=stream, padding="x" * 300_000)
