@@ -15,7 +15,6 @@ from tandem_operator.routing import (
     compile_gateway,
 )
 from tandem_operator.routing.routes import LOCAL_PATHS, SHARED_PATHS
-from tandem_serving.gateway.guard_decide import MAY_LEAVE
 
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 MEBIBYTES_16 = 16 * 1024 * 1024
@@ -238,10 +237,6 @@ def test_the_access_log_has_no_body_and_no_credential() -> None:
 def test_a_provider_whose_name_cannot_be_resolved_does_not_hold_up_envoys_start() -> None:
     (upstream,) = (resource for resource in compile_endpoint(EAST) if resource["name"] == "upstream|east")
     assert upstream["wait_for_warm_on_init"] is False
-
-
-def test_only_paths_that_the_guard_knows_may_leave() -> None:
-    assert SHARED_PATHS == MAY_LEAVE
 
 
 def test_the_reference_lists_every_path_and_every_error_code(repository: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.ways_out import Snapshot, ways_out
 from tandem_operator.routing import (
@@ -48,6 +48,7 @@ deployments = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(deployments, max_size=4), st.lists(endpoints, max_size=3))
 def test_no_snapshot_has_a_way_out_that_skips_the_guard(
     some_deployments: list[RoutedDeployment], some_endpoints: list[RoutedEndpoint]
@@ -55,6 +56,7 @@ def test_no_snapshot_has_a_way_out_that_skips_the_guard(
     assert ways_out(compiled(some_deployments, some_endpoints)) == []
 
 
+@settings(deadline=None)
 @given(st.lists(deployments, max_size=4), st.lists(endpoints, max_size=3))
 def test_only_the_gateway_listens_on_a_socket(
     some_deployments: list[RoutedDeployment], some_endpoints: list[RoutedEndpoint]
@@ -63,6 +65,7 @@ def test_only_the_gateway_listens_on_a_socket(
     assert [listener["name"] for listener in listeners if "address" in listener] == ["gateway"]
 
 
+@settings(deadline=None)
 @given(endpoints)
 def test_every_way_out_checks_the_providers_certificate(endpoint: RoutedEndpoint) -> None:
     (upstream,) = (c for c in compile_endpoint(endpoint) if c["name"] == f"upstream|{endpoint.name}")

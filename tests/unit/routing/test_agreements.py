@@ -1,0 +1,21 @@
+"""What the compiled routes take for granted about the guard and the replica, which are written elsewhere."""
+
+import pytest
+from tandem_operator.routing.clusters import HEALTH_PATH
+from tandem_operator.routing.routes import LOCAL_PATHS, SHARED_PATHS
+from tandem_serving.gateway.guard_decide import MAY_LEAVE
+from tandem_serving.replica import paths
+
+
+def test_only_paths_that_the_guard_knows_may_leave() -> None:
+    assert SHARED_PATHS == MAY_LEAVE
+
+
+@pytest.mark.parametrize("path", SHARED_PATHS + LOCAL_PATHS)
+def test_the_replica_answers_every_path_that_leads_to_it(path: str) -> None:
+    assert paths.kind("POST", path) in (paths.Kind.INFERENCE, paths.Kind.OTHER)
+
+
+def test_health_is_asked_where_the_replica_tells_it() -> None:
+    assert HEALTH_PATH == paths.HEALTH
+    assert paths.kind("GET", HEALTH_PATH) is paths.Kind.HEALTH
