@@ -35,8 +35,8 @@ from tandem_operator.routing import GatewaySettings, compile_gateway
 from tandem_operator.servers.xds import FRESHNESS_OWNER, Publisher
 from tandem_operator.workqueue import Reconcile, WorkQueue
 
-PKI_SECONDS: Final = 3600.0
-"""How often certificates are looked at; they are renewed days before they end."""
+PKI_SECONDS: Final = 300.0
+"""How often certificates are looked at: renewed days before they end, made again when somebody deleted them."""
 
 _RETRY_SECONDS: Final = 2.0
 
