@@ -75,6 +75,11 @@ class RayHead:
     def alive(self) -> bool:
         return self._process is not None and self._process.alive
 
+    @property
+    def processes(self) -> list[int]:
+        """Everything that belongs to it, replicas included."""
+        return list(_session_members(self._process.pid)) if self._process else []
+
     def start(self) -> Self:
         """Start it and wait until the Serve REST API answers.
 

@@ -74,7 +74,7 @@ def app_document(
         "import_path": import_path,
         "args": _engine_config(deployment, app).model_dump(mode="json"),
         "external_scaler_enabled": True,
-        "runtime_env": {"env_vars": {"VLLM_NO_USAGE_STATS": "1"}},
+        "runtime_env": {},  # a process of its own kind for each replica would start slower; replicas set what they need
         "deployments": [
             {
                 "name": DEPLOYMENT,
@@ -134,8 +134,7 @@ def carried(wanted: App, deployed: App | None, *, retry: bool = False, cramped: 
     rolls = deployed is None or _restarts(wanted) != _restarts(deployed)
     surge = SURGE_PERCENT if rolls else _deployment(deployed).get("max_surge_percent", SURGE_PERCENT)
     count = (0 if rolls else attempt(deployed)) + (1 if retry else 0)
-    environment = {**wanted["runtime_env"]["env_vars"], **({ATTEMPT: str(count)} if count else {})}
-    app = {**wanted, "runtime_env": {**wanted["runtime_env"], "env_vars": environment}}
+    app = {**wanted, "runtime_env": {"env_vars": {ATTEMPT: str(count)}} if count else {}}
     return _with_deployment(app, max_surge_percent=NO_SURGE_PERCENT if cramped else surge)
 
 

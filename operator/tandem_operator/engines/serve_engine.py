@@ -172,7 +172,9 @@ class ServeEngine:
             raise self._blame(name, document, refused) from refused
         self._failing.forget(name)
         self._cramped.forget(name)
-        self._written[name] = after.controller_info.actor_id, app
+        found = after.applications.get(name)
+        if found and serve_document.covers(found.deployed_app_config or {}, app):
+            self._written[name] = after.controller_info.actor_id, app
 
     async def _take_out(self, before: ServeDetails, apps: frozenset[str]) -> None:
         document = serve_document.without(before, apps, http_host=self._http_host, http_port=self._http_port)
