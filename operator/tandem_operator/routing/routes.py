@@ -32,6 +32,9 @@ _IS_REDIRECTED: Final[Message] = {"name": headers.TOKEN, "present_match": True}
 _STAYS_HOME: Final[Message] = {"name": headers.ROUTE, "present_match": True}
 """Any value: a wish to stay that is not understood must not turn into leaving."""
 
+_STAY: Final = header(headers.ROUTE, headers.LOCAL)
+"""Tells the replica not to redirect: there is nowhere to go."""
+
 _REDIRECTS: Final[Message] = {
     "max_internal_redirects": 1,
     "redirect_response_codes": [307],
@@ -80,8 +83,8 @@ def _inference(bounds: Bounds) -> Iterator[Message]:
     shared, local, any_ = _one_of(SHARED_PATHS), _one_of(LOCAL_PATHS), _one_of((*SHARED_PATHS, *LOCAL_PATHS))
     yield _refuse({**any_, "headers": [_method("POST"), _NAMES_NO_MODEL]}, 400, "You must provide a `model`.")
     for stream in (True, False):
-        yield _to_chain(local, headers.HOME, "home|", stream, bounds, add=[header(headers.ROUTE, "local")])
-        yield _to_chain(shared, headers.HOME, "home|", stream, bounds, when=[_STAYS_HOME])
+        yield _to_chain(local, headers.HOME, "home|", stream, bounds, add=[_STAY])
+        yield _to_chain(shared, headers.HOME, "home|", stream, bounds, when=[_STAYS_HOME], add=[_STAY])
         yield _to_chain(shared, headers.ESCALATED, "escalated|", stream, bounds, when=[_IS_REDIRECTED])
         yield _to_chain(shared, headers.MODEL, "model|", stream, bounds, redirects=_REDIRECTS)
 

@@ -103,6 +103,7 @@ async def test_a_request_that_wants_to_stay_local_stays(world: World, behaviour:
     answer = await ask(world.url, "chat", local=behaviour, headers={"x-tandem-route": wish})
     assert answer.destination in ("local", "gateway")
     assert world.at_guard(answer.request_id) == []
+    assert {seen.headers["x-tandem-route"] for seen in world.at_replicas(answer.request_id)} == {"local"}
 
 
 async def test_200_at_once_with_no_replica_are_all_answered_by_the_cloud(world: World) -> None:
