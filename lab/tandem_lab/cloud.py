@@ -12,7 +12,6 @@ import signal
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -21,27 +20,13 @@ from aiohttp import web
 
 from tandem_lab import cloud_faults, cloud_protocol
 from tandem_lab.certificates import Authority
+from tandem_lab.cloud_admin import Received, make_admin_app
 from tandem_lab.cloud_faults import Fault
 
 HOST: Final = "localhost"
 MOST_BODY_BYTES: Final = 64 << 20
 KEPT_BODY_BYTES: Final = 64 << 10
 PATHS: Final = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
-
-
-@dataclass(frozen=True)
-class Received:
-    """One request as it arrived from outside."""
-
-    method: str
-    path: str
-    """With the query, if there was one."""
-
-    headers: dict[str, str]
-    body_bytes: int
-    model: str | None
-    body: dict[str, Any] | None
-    """None when it was no JSON object, or larger than 64 KiB."""
 
 
 class CloudStandIn:
@@ -103,7 +88,7 @@ class CloudStandIn:
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         public = web.AppRunner(self._public_app(), handler_cancellation=True, shutdown_timeout=0.1)
-        admin = web.AppRunner(self._admin_app(), shutdown_timeout=0.1)
+        admin = web.AppRunner(make_admin_app(self.received, self.fail), shutdown_timeout=0.1)
         try:
             await public.setup()
             await admin.setup()
@@ -134,14 +119,6 @@ class CloudStandIn:
         for path in PATHS:
             app.router.add_post(path, self._answer)
         app.router.add_get("/v1/models", self._list_models)
-        return app
-
-    def _admin_app(self) -> web.Application:
-        app = web.Application()
-        app.router.add_get("/requests", self._show_received)
-        app.router.add_delete("/requests", self._forget_received)
-        app.router.add_put("/fault/{fault}", self._switch_fault)
-        app.router.add_delete("/fault", self._switch_fault)
         return app
 
     @web.middleware
@@ -206,20 +183,6 @@ class CloudStandIn:
     async def _list_models(self, _: web.Request) -> web.Response:
         listed = [{"id": name, "object": "model", "created": 0, "owned_by": "stand-in"} for name in self.models]
         return web.json_response({"object": "list", "data": listed})
-
-    async def _show_received(self, _: web.Request) -> web.Response:
-        return web.json_response([asdict(received) for received in self.received])
-
-    async def _forget_received(self, _: web.Request) -> web.Response:
-        self.received.clear()
-        return web.Response(status=204)
-
-    async def _switch_fault(self, request: web.Request) -> web.Response:
-        try:
-            self.fail(request.match_info.get("fault"))
-        except ValueError:
-            raise web.HTTPBadRequest(text=f"a fault is a status or one of {', '.join(Fault)}\n") from None
-        return web.Response(status=204)
 
 
 def _object(raw: bytes) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from support.guarded_house import OFFERED, House, at_once
 from support.wait import eventually
-from tandem_lab.cloud import Received
+from tandem_lab.cloud_admin import Received
 
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}]
 
