@@ -16,7 +16,7 @@ from envoy.config.core.v3 import base_pb2
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from google.rpc import status_pb2
 from tandem_contract.identity import OPERATOR_NAME
-from tandem_contract.xds.types import ALL, CREDENTIAL, DEPLOYMENT_POLICY, ENDPOINT_POLICY
+from tandem_contract.xds.types import ALL, CREDENTIAL, DEPLOYMENT_POLICY, ENDPOINT_POLICY, FRESHNESS
 from tandem_lab.control_plane import ControlPlane
 
 from support.loop_thread import LoopThread
@@ -54,8 +54,8 @@ class RecordingGateway:
         return name in self.held[type_url]
 
     def snapshot(self) -> Mapping[tuple[str, str], str]:
-        """Return the version of everything that it holds."""
-        return dict(self._versions)
+        """Return the version of everything that it holds, but the heartbeat."""
+        return {key: version for key, version in self._versions.items() if key[0] != FRESHNESS}
 
     def _document(self, type_url: str, name: str) -> dict[str, Any] | None:
         value = self.held[type_url].get(name)

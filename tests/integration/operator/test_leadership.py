@@ -61,9 +61,10 @@ def test_a_leader_that_was_frozen_finds_that_it_lost_the_lease_and_writes_nothin
     eventually(lambda: second.leads, START_SECONDS)
     since = len(control_plane.audit_events())
     control_plane.apply(a_model_deployment("hello", namespace=namespace))
-    eventually(lambda: gateway.policy(f"{namespace}/hello"), SETTLE_SECONDS)
+    eventually(lambda: _is_seen(control_plane, namespace, "hello"), SETTLE_SECONDS)
     first.resume()
     eventually(lambda: first.metric("tandem_leader") == 0.0, START_SECONDS)
+    eventually(lambda: gateway.policy(f"{namespace}/hello"), SETTLE_SECONDS)
     control_plane.apply(a_model_deployment("hello", namespace=namespace, spec={"model": {"names": ["hi"]}}))
     eventually(lambda: gateway.policy(f"{namespace}/hello")["names"] == ["hi", f"{namespace}/hello"], SETTLE_SECONDS)
     wrote = {
@@ -79,6 +80,7 @@ def test_a_leader_that_was_frozen_finds_that_it_lost_the_lease_and_writes_nothin
 def test_when_the_api_server_is_gone_the_leader_steps_down_and_lives_on(operators, control_plane):
     first, second, gateway = operators
     eventually(lambda: gateway.streams, START_SECONDS)
+    eventually(gateway.snapshot, START_SECONDS)
     before = gateway.snapshot()
     control_plane.stop_api_server()
     try:
@@ -89,3 +91,8 @@ def test_when_the_api_server_is_gone_the_leader_steps_down_and_lives_on(operator
     finally:
         control_plane.start_api_server()
     eventually(lambda: first.leads or second.leads, START_SECONDS)
+
+
+def _is_seen(control_plane, namespace, name):
+    found = control_plane.get_json("mdep", name, "-n", namespace)
+    return found["status"]["observedGeneration"] == found["metadata"]["generation"]

@@ -45,14 +45,18 @@ def test_events_are_told_once_for_each_transition(world, control_plane):
     assert {"ReplicasReady", "Programmed"} <= {reason for reason, _ in told()}
 
 
-def test_the_operator_was_never_denied_anything_and_uses_all_that_it_may_do(world, control_plane, repository):
+def test_the_operator_asks_for_nothing_that_it_may_not_do_and_uses_all_that_it_may(world, control_plane, repository):
     control_plane.kubectl("delete", "mdep", "told", "-n", world.namespace, "--ignore-not-found", "--timeout=60s")
     events = [event for event in control_plane.audit_events() if event["user"]["username"] == USER]
-    denied = [event["requestURI"] for event in events if event.get("responseStatus", {}).get("code") in (401, 403)]
-    assert denied == []
-    used = {_right(event) for event in events if "objectRef" in event}
+    asked = {_right(event) for event in events if "objectRef" in event}
+    used = {
+        _right(event)
+        for event in events
+        if "objectRef" in event and event.get("responseStatus", {}).get("code", 999) < 300
+    }
     granted = set(_granted(repository))
-    assert used <= granted
+    # A 403 for what is granted is the API server's: for a moment after its start, and in a namespace that ends.
+    assert asked <= granted
     # Renewing certificates takes weeks: it is the one right that no test of this kind can use.
     assert granted - used <= {("", "secrets", "update")}
 
