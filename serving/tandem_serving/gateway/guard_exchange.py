@@ -53,7 +53,7 @@ class Exchange:
         self._deployment = ""  # for metrics: only one that has a policy, so that labels stay few
         self._send: Send | None = None
         self._sent_at: float | None = None
-        self._outbound: Outbound | None = None
+        self._hides_usage = False
         self._status: int | None = None
         self._answer: Answer | None = None
         self._room = AsyncExitStack()
@@ -75,7 +75,7 @@ class Exchange:
 
     async def written(self) -> None:
         """Give back the room of a large body: Envoy has it again."""
-        if self._outbound is not None:
+        if self._sent_at is not None:
             await self._room.aclose()
 
     def fail(self) -> Any:
@@ -134,13 +134,14 @@ class Exchange:
         if self._send is None:
             return self.fail()
         try:
-            self._outbound = await self._rewrite(body, self._send.model)
+            outbound = await self._rewrite(body, self._send.model)
         except BadBodyError as error:
             return self._deny(Deny(Word.BODY, str(error)))
         self._sent_at = self._all.clock()
-        ours = _headers_towards(self._send, self._outbound)
+        self._hides_usage = outbound.stream and not outbound.wants_usage
+        ours = _headers_towards(self._send, outbound)
         return guard_messages.send(
-            self._outbound.body,
+            outbound.body,
             set_headers=ours,
             remove=sorted(name for name in self._request if name not in ours and not name.startswith(":")),
         )
@@ -151,24 +152,23 @@ class Exchange:
         return await asyncio.get_running_loop().run_in_executor(self._all.large_bodies, rewrite, body, model)
 
     def _begin_answer(self, answer: dict[str, str]) -> Any:
-        if self._send is None or self._outbound is None:
+        if self._send is None or self._sent_at is None:
             return self.fail()
         self._status = _count(answer.get(":status"), unknown=502)
         self._all.meter.sent(self._send, code=str(self._status))
         if not guard_answer.passes(self._status):
             return self._refuse(self._status)
-        hides = self._outbound.stream and not self._outbound.wants_usage
         if 200 <= self._status < 300:
             is_stream = answer.get("content-type", "").startswith("text/event-stream")
             readable = answer.get("content-encoding", "identity") == "identity"
-            self._answer = EventStream(hide_usage=hides) if is_stream and readable else WholeAnswer()
+            self._answer = EventStream(hide_usage=self._hides_usage) if is_stream and readable else WholeAnswer()
         return guard_messages.answer_headers(
             set_headers={
                 headers.DESTINATION: f"cloud/{self._endpoint}",
                 headers.REASON: self._send.reason.value,
                 headers.ATTEMPTS: str(self._attempts()),
             },
-            remove=guard_answer.dropped(answer, shortened=hides),
+            remove=guard_answer.dropped(answer, shortened=self._hides_usage),
         )
 
     def _pass_on(self, chunk: bytes, *, last: bool) -> Any:

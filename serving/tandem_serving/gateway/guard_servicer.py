@@ -25,17 +25,26 @@ class GuardServicer(external_processor_pb2_grpc.ExternalProcessorServicer):  # t
         self._surroundings = surroundings
 
     async def Process(  # noqa: N802  the protocol's name
-        self, messages: AsyncIterator[Any], context: grpc.aio.ServicerContext[Any, Any]
-    ) -> AsyncIterator[Any]:
+        self, _: AsyncIterator[Any], context: grpc.aio.ServicerContext[Any, Any]
+    ) -> None:
         exchange = Exchange(self._surroundings, _endpoint(context))
         try:
-            async for message in messages:
-                yield await _reply(exchange, message)
-                if exchange.over:
-                    return
+            while not exchange.over and await _answer_one(exchange, context):
                 await exchange.written()
         finally:
             await exchange.close()
+
+
+async def _answer_one(exchange: Exchange, context: grpc.aio.ServicerContext[Any, Any]) -> bool:
+    """Answer the next message, and return whether there was one.
+
+    Read and written by hand: iterators keep the last message, a body of 16 MiB perhaps, while the cloud takes its time.
+    """
+    message = await context.read()
+    if message is grpc.aio.EOF:  # type: ignore[attr-defined]  # missing in grpc-stubs
+        return False
+    await context.write(await _reply(exchange, message))
+    return True
 
 
 async def _reply(exchange: Exchange, message: Any) -> Any:

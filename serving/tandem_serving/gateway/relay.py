@@ -16,7 +16,7 @@ import structlog
 from envoy.service.discovery.v3 import ads_pb2_grpc
 from tandem_contract.identity import OPERATOR_NAME
 from tandem_contract.xds import Key, Resource
-from tandem_contract.xds.server import MAX_MESSAGE_BYTES
+from tandem_contract.xds.server import MAX_MESSAGE_BYTES, until_accepted
 from tandem_contract.xds.tasks import until_first_ends
 
 from tandem_serving.gateway import disk
@@ -127,7 +127,7 @@ class Relay:
         self._mirror.synced = False
         stream = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel).DeltaAggregatedResources()
         async with asyncio.timeout(CONNECT_SECONDS):
-            await stream.wait_for_connection()
+            await until_accepted(stream)
         for request in self._mirror.hello(self._config.node_id):
             await stream.write(request)
         self._metrics.connected.set(1)
