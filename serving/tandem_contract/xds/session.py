@@ -50,6 +50,8 @@ class _Subscription:
     """Version that the client has or is about to get; None = it was told that there is none."""
     due: dict[str, None] = field(default_factory=dict)
     """Names to look at, oldest first."""
+    unanswered: bool = False
+    """Whether the client waits to hear that there is nothing: Envoy asks for listeners when it knows its clusters."""
 
     def wants(self, name: str) -> bool:
         return self.wildcard or name in self.names
@@ -107,9 +109,11 @@ class Session:
             if subscription is None:
                 continue
             subscription.due[key.name] = None
-            self._rejected.pop(key, None)
             self._left(key)
-            if self._store.get(key) is None and subscription.sent.get(key.name) is not None:
+            if self._store.get(key) is not None:
+                continue  # a rejection holds for its version, which may come back unchanged and is not sent again then
+            self._rejected.pop(key, None)
+            if subscription.sent.get(key.name) is not None:
                 self._leaving[key] = owner
                 self._leaving_of[owner] += 1
 
@@ -122,7 +126,7 @@ class Session:
                 return response
         for type_url in self._types:
             wanted = self._subscriptions.get(type_url)
-            while wanted is not None and wanted.due:
+            while wanted is not None and (wanted.due or wanted.unanswered):
                 if response := self._respond(type_url, wanted, tuple(wanted.due)):
                     return response
         return None
@@ -177,6 +181,8 @@ class Session:
         """Book a refusal; return False while it is not known which resource is meant."""
         subscription = self._subscriptions[sent.type_url]
         items = list(sent.versions.items())
+        if not items:
+            return True
         if len(items) > 1:
             for part in (items[: len(items) // 2], items[len(items) // 2 :]):
                 subscription.sent.update((name, _UNKNOWN_VERSION) for name, _ in part if subscription.wants(name))
@@ -198,6 +204,7 @@ class Session:
         published = self._store.resources(request.type_url)
         wanted: Iterable[str] = published if subscription.wildcard else subscription.names
         subscription.due = dict.fromkeys([*wanted, *has])
+        subscription.unanswered = subscription.wildcard and not has
         for name, version in request.initial_resource_versions.items():
             self._accepted[Key(request.type_url, name)] = version
 
@@ -239,8 +246,9 @@ class Session:
                 versions[name] = resource.version
             elif resource is None and self._must_hear_of_absence(subscription, name):
                 versions[name] = None
-        if not versions:
+        if not versions and not subscription.unanswered:
             return None
+        subscription.unanswered = False
         self._book(type_url, subscription, versions, resources)
         self._nonce += 1
         nonce = str(self._nonce)

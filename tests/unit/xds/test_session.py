@@ -247,3 +247,21 @@ def test_a_moved_name_is_asked_about_under_its_new_owner() -> None:
     assert client.session.verdict("one").state is State.YES
     client.pump()
     assert client.session.verdict("two").state is State.YES
+
+
+def test_who_asks_for_everything_hears_that_there_is_nothing() -> None:
+    client = Client(a_store(), ENVOY).ask(CLUSTER, "*")
+
+    (nothing,) = client.pump()  # Envoy asks for listeners only when it knows its clusters, be they none
+    assert (list(nothing.resources), list(nothing.removed_resources)) == ([], [])
+    assert client.pump() == []
+
+
+def test_a_refused_version_that_comes_back_unsent_is_still_refused() -> None:
+    store = a_store(cluster("a"))
+    client = Client(store, ENVOY, refuses=lambda _: "no").ask(CLUSTER)
+    client.pump()
+    put(store, cluster("a", seconds=2))
+    put(store, cluster("a"))
+    assert client.pump() == []
+    assert client.session.verdict("one").state is State.REJECTED
