@@ -27,7 +27,19 @@ SERVER_OPTIONS: Final = (
     ("grpc.so_reuseport", 0),
 )
 
+_ACCEPTED: Final = ("tandem-xds", "accepted")
+"""Header that tells a client at once that it has found the leader."""
+
 _log = structlog.get_logger(__name__)
+
+
+async def until_accepted(stream: Any) -> None:
+    """On a client's stream that nothing was written to: return when the server took it in, raise its refusal.
+
+    Who writes before races with a refusal, and may be told "internal error" instead of the server's words.
+    """
+    if _ACCEPTED not in tuple(await stream.initial_metadata() or ()):  # its own `in` looks for names alone
+        await stream.read()
 
 
 class DeltaServer:
@@ -93,7 +105,7 @@ class DeltaServer:
         watch = self._store.watch()
         self._sessions.add(session)
         try:
-            await context.send_initial_metadata(())  # the client learns at once that it has found the leader
+            await context.send_initial_metadata((_ACCEPTED,))
             await until_first_ends(
                 self._read(requests, session, watch), self._write(context, session, watch), self._refused.wait()
             )
