@@ -48,7 +48,7 @@ class XdsOperator:
         return f"127.0.0.1:{self.port}"
 
     def open(self) -> None:
-        self._do(lambda: self.publisher.open())
+        self._do(self.publisher.open)
 
     def refuse(self, reason: str = "another operator leads") -> None:
         self._do(lambda: self.publisher.refuse(reason))

@@ -14,6 +14,7 @@ from support.xds_operator import XdsOperator, a_pki
 from tandem_contract.documents import Freshness
 from tandem_contract.identity import OPERATOR_NAME
 from tandem_contract.xds import InvalidResource, State
+from tandem_contract.xds.server import until_accepted
 from tandem_contract.xds.types import CLUSTER, FRESHNESS
 from tandem_operator.pki import Pki, plan_pki
 
@@ -75,7 +76,7 @@ async def connect(
     credentials = grpc.ssl_channel_credentials(ca, key, certificate)
     async with grpc.aio.secure_channel(operator.address, credentials, options=options) as channel:
         call = ads_pb2_grpc.AggregatedDiscoveryServiceStub(channel).DeltaAggregatedResources()
-        await call.wait_for_connection()  # to write first would race with a refusal
+        await until_accepted(call)
         yield Stream(call)
 
 
