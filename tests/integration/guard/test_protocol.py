@@ -18,6 +18,7 @@ from support.ext_proc_client import (
     usual_headers,
 )
 from support.guarded_house import House
+from support.wait import eventually
 from tandem_contract import headers
 
 BODY = json.dumps({"model": "cold", "messages": []}).encode()
@@ -103,6 +104,8 @@ def test_too_many_large_bodies_at_once_are_busy(house: House) -> None:
     finally:
         asked.set()
         holder.join()
+    # who held the room left without sending a body
+    eventually(lambda: house.guard.metric("tandem_guard_body_bytes_in_flight") == 0, within_seconds=10)
 
 
 def test_what_is_set_for_the_provider_is_complete(house: House) -> None:
