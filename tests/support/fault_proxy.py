@@ -78,6 +78,7 @@ class FaultProxy:
         self._authority = certificate_authority
         self._flowing = threading.Event()
         self._flowing.set()
+        self._breaks = 0
 
     def hold_events(self) -> None:
         """Let nothing more through on watches that are open or come."""
@@ -85,6 +86,10 @@ class FaultProxy:
 
     def release_events(self) -> None:
         self._flowing.set()
+
+    def break_watches(self) -> None:
+        """End every watch that is open in the middle of a line: an end that kopf does not survive."""
+        self._breaks += 1
 
     def __enter__(self) -> Self:
         self._thread = LoopThread()
@@ -123,7 +128,7 @@ class FaultProxy:
         timeout = aiohttp.ClientTimeout(total=None)
         try:
             async with self._session.request(
-                request.method, url, data=body, headers=headers, timeout=timeout, allow_redirects=False
+                request.method, url, data=body or None, headers=headers, timeout=timeout, allow_redirects=False
             ) as upstream:
                 if "watch=true" in request.query_string:
                     return await self._stream(request, upstream)
@@ -146,10 +151,19 @@ class FaultProxy:
             await asyncio.to_thread(self._fuse.blow)
 
     async def _stream(self, request: web.Request, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
+        breaks = self._breaks
         response = web.StreamResponse(status=upstream.status)
         await response.prepare(request)
-        async for line in upstream.content:
-            while not self._flowing.is_set():  # noqa: ASYNC110  set from another thread
-                await asyncio.sleep(0.05)
-            await response.write(line)
-        return response
+        line = asyncio.ensure_future(upstream.content.readline())
+        while True:
+            done, _ = await asyncio.wait({line}, timeout=0.05)
+            if self._breaks != breaks:
+                line.cancel()
+                await response.write(b'{"type": "MODIFIED", "object": {"kin')
+                return response
+            if not done or not self._flowing.is_set():
+                continue
+            if not line.result():
+                return response
+            await response.write(line.result())
+            line = asyncio.ensure_future(upstream.content.readline())
