@@ -1,5 +1,7 @@
 """A Ray head on loopback, as an administrator would run one beside Tandem: token auth, direct ingress.
 
+One port of each Serve replica, for calls from other replicas, is on all addresses: Ray leaves no choice there.
+
 Used by the demo, tests and campaigns. Any number of heads live side by side: each has a block of ports, a temporary
 folder and a token of its own. It starts no Serve application: that is the operator's work.
 """

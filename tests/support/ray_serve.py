@@ -22,7 +22,7 @@ from support.builders import a_model_deployment, merged
 from support.wait import eventually_async
 
 _NUMBERS = itertools.count(1)
-START_SECONDS = 90
+START_SECONDS = 150
 
 
 @dataclass

@@ -1,9 +1,9 @@
 """Ray heads that come and go, and what the engine makes of it. Each test has heads of its own."""
 
-import ipaddress
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,8 @@ from tandem_operator.errors import Hold
 from tandem_operator.observed import AppStatus
 
 TESTS = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.timeout(600)  # heads that start on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ async def test_two_heads_share_no_port_and_listen_on_loopback_alone(heads: tuple
     assert one
     assert two
     assert not {port for _, port in one} & {port for _, port in two}
-    assert {address for address, _ in one | two} <= {LOOPBACK, f"::ffff:{LOOPBACK}", "::1"}
+    assert not [address for address, _ in one | two if not address.is_loopback]
 
 
 async def test_a_head_that_was_lost_is_unknown_then_empty_then_deployed_again(heads: tuple[RayHead, RayHead]) -> None:
@@ -91,7 +93,7 @@ async def _answered(serve: Bench, app: str) -> object:
         return None
 
 
-def listening(head: RayHead) -> set[tuple[str, int]]:
+def listening(head: RayHead) -> set[tuple[IPv4Address | IPv6Address, int]]:
     """Return the addresses and TCP ports that a head's processes listen on."""
     inodes = set()
     for descriptor in (link for pid in head.processes for link in Path(f"/proc/{pid}/fd").glob("*")):
@@ -104,5 +106,6 @@ def listening(head: RayHead) -> set[tuple[str, int]]:
             if state == "0A" and inode in inodes:
                 address, port = local.split(":")
                 words = [bytes.fromhex(address[at : at + 8])[::-1] for at in range(0, len(address), 8)]
-                found.add((str(ipaddress.ip_address(b"".join(words))), int(port, 16)))
+                listener = ip_address(b"".join(words))
+                found.add((getattr(listener, "ipv4_mapped", None) or listener, int(port, 16)))
     return found

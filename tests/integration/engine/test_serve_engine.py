@@ -13,6 +13,8 @@ from tandem_operator.engines.serve_engine import Applied
 from tandem_operator.errors import Reject
 from tandem_operator.observed import AppState, AppStatus
 
+pytestmark = pytest.mark.timeout(600)  # a head that starts on a busy machine
+
 
 async def test_a_deployment_becomes_replicas_that_answer_on_ports_of_their_own(serve: Bench) -> None:
     app = serve.app()
