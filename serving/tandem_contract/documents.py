@@ -77,8 +77,8 @@ class EndpointPolicy(Document):
     namespaces: tuple[str, ...]
     """Namespaces that may use it: those with deployments that name it and match ``allowedNamespaces``."""
 
-    models: tuple[str, ...]
-    """Models that it offers."""
+    models: dict[str, int]
+    """Models that it offers, each with the tokens of prompt plus answer that it takes."""
 
 
 class Credential(Document):

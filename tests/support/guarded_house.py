@@ -163,7 +163,7 @@ def an_endpoint(name: str, cloud: CloudStandIn) -> EndpointPolicy:
         region="eu-de",
         max_data_class=DataClass.CONFIDENTIAL,
         namespaces=("team",),
-        models=(OFFERED,),
+        models={OFFERED: 20_000_000},
     )
 
 

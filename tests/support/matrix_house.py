@@ -165,5 +165,5 @@ def _endpoint_policy(endpoint: str, cloud: CloudStandIn) -> EndpointPolicy:
         region="eu-de",
         max_data_class=DataClass.INTERNAL,
         namespaces=("ns",),
-        models=("gpt-5-mini",),
+        models={"gpt-5-mini": 400_000},
     )

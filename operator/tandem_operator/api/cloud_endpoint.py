@@ -126,8 +126,8 @@ class OfferedModel(ApiModel):
     for; others are refused."""
 
     context_tokens: Annotated[int, Field(ge=1, le=100_000_000)]
-    """Longest prompt plus answer that it takes, in tokens, as the provider documents it. Example: 400000. Change it
-    when the provider does."""
+    """Longest prompt plus answer that it takes, in tokens, as the provider documents it. A request that cannot fit is
+    not sent there. Example: 400000. Change it when the provider does."""
 
 
 class CloudEndpointSpec(ApiModel):

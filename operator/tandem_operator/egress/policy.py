@@ -64,7 +64,7 @@ def endpoint_policy(
         region=spec.region,
         max_data_class=spec.max_data_class,
         namespaces=tuple(allowed),
-        models=tuple(model.name for model in spec.models),
+        models={model.name: model.context_tokens for model in spec.models},
     )
 
 

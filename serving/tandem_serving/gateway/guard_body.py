@@ -11,7 +11,7 @@ parsed the whole body before, and a provider refuses what is broken inside.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,11 +19,19 @@ MOST_MEMBERS: Final = 1000
 MOST_DEPTH: Final = 500
 
 _OURS: Final = frozenset({"model", "stream", "stream_options"})
+_ANSWER_LIMITS: Final = frozenset({"max_tokens", "max_completion_tokens"})
+_MOST_BYTES_PER_TOKEN: Final = 16
+"""Text has about four bytes a token, indented code six: what is longer than this allows does not fit."""
+
 _BACKSLASH: Final = 0x5C
 _SPACE: Final = re.compile(rb"[ \t\r\n]*+")
 _SCALAR: Final = re.compile(rb"(?>true|false|null|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)")
 _STRUCTURE: Final = re.compile(rb'[ \t\r\n,:0-9a-zE+.\-]*+(?:(")|([\[{])|([\]}]))')
 """The next quote, opening or closing bracket; between them only what JSON has between them."""
+
+
+class TooLongError(Exception):
+    """The request cannot fit what the model takes."""
 
 
 class BadBodyError(Exception):
@@ -48,9 +56,14 @@ class _Member:
     end: int
 
 
-def rewrite(body: bytes, model: str) -> Outbound:
-    """Return the body with ``model`` in it, and with usage asked for when it streams. Raises ``BadBodyError``."""
+def rewrite(body: bytes, model: str, context_tokens: int) -> Outbound:
+    """Return the body with ``model`` in it, and with usage asked for when it streams.
+
+    Raises ``BadBodyError``, and ``TooLongError`` for what a context of ``context_tokens`` surely cannot hold.
+    """
     members = list(_members(body))
+    if _least_tokens(body, members) > context_tokens:
+        raise TooLongError(f"prompt and answer do not fit the {context_tokens} tokens that {model} takes")
     ours = {member.name: _decode(body[member.value : member.end]) for member in members if member.name in _OURS}
     if not (isinstance(ours.get("model"), str) and ours["model"]):
         raise BadBodyError("the body has no model")
@@ -63,6 +76,14 @@ def rewrite(body: bytes, model: str) -> Outbound:
     head = json.dumps(ours, separators=(",", ":")).encode()[:-1]
     rest = (body[member.start : member.end] for member in members if member.name.casefold() not in _OURS)
     return Outbound(b",".join([head, *rest]) + b"}", stream=stream, wants_usage=options.get("include_usage") is True)
+
+
+def _least_tokens(body: bytes, members: Iterable[_Member]) -> int:
+    """Return a number of tokens that the request has at least; pictures and sound do not count by their bytes."""
+    limits = [_decode(body[member.value : member.end]) for member in members if member.name in _ANSWER_LIMITS]
+    answer = max((limit for limit in limits if isinstance(limit, int)), default=0)
+    prompt = 0 if b";base64," in body or b"input_audio" in body else len(body) // _MOST_BYTES_PER_TOKEN
+    return prompt + answer
 
 
 def _members(body: bytes) -> Iterator[_Member]:

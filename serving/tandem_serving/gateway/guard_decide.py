@@ -61,6 +61,9 @@ class Word(StrEnum):
     BODY = "body"
     """Not a JSON object with a model. Decided by the servicer, when the body has come."""
 
+    CONTEXT = "context"
+    """Longer than the endpoint's model takes. Decided by the servicer, when the body has come."""
+
     BUSY = "busy"
     """Too many large bodies at once. Decided by the servicer."""
 
@@ -102,6 +105,9 @@ class Send:
     model: str
     """What the body's model becomes."""
 
+    context_tokens: int
+    """What that model takes, prompt and answer together."""
+
     authority: str
     path: str
     authorization: SecretStr
@@ -139,6 +145,7 @@ def decide(request: RequestFacts, view: PolicyView, *, now: float, limit_seconds
         endpoint=endpoint.endpoint,
         reason=reason,
         model=model,
+        context_tokens=endpoint.models[model],
         authority=endpoint.authority,
         path=path,
         authorization=authorization,

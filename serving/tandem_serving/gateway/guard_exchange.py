@@ -15,7 +15,7 @@ import structlog
 from tandem_contract import headers
 
 from tandem_serving.gateway import guard_answer, guard_messages
-from tandem_serving.gateway.guard_body import BadBodyError, Outbound, rewrite
+from tandem_serving.gateway.guard_body import BadBodyError, Outbound, TooLongError, rewrite
 from tandem_serving.gateway.guard_decide import Deny, RequestFacts, Send, Word, decide
 from tandem_serving.gateway.guard_limits import ByteBudget, RepeatMemory
 from tandem_serving.gateway.policy_board import PolicyBoard
@@ -134,9 +134,11 @@ class Exchange:
         if self._send is None:
             return self.fail()
         try:
-            outbound = await self._rewrite(body, self._send.model)
+            outbound = await self._rewrite(body, self._send)
         except BadBodyError as error:
             return self._deny(Deny(Word.BODY, str(error)))
+        except TooLongError as error:
+            return self._deny(Deny(Word.CONTEXT, str(error)))
         self._sent_at = self._all.clock()
         self._hides_usage = outbound.stream and not outbound.wants_usage
         ours = _headers_towards(self._send, outbound)
@@ -146,10 +148,12 @@ class Exchange:
             remove=sorted(name for name in self._request if name not in ours and not name.startswith(":")),
         )
 
-    async def _rewrite(self, body: bytes, model: str) -> Outbound:
+    async def _rewrite(self, body: bytes, send: Send) -> Outbound:
+        model, context_tokens = send.model, send.context_tokens
         if len(body) <= LARGE_BYTES:
-            return rewrite(body, model)
-        return await asyncio.get_running_loop().run_in_executor(self._all.large_bodies, rewrite, body, model)
+            return rewrite(body, model, context_tokens)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._all.large_bodies, rewrite, body, model, context_tokens)
 
     def _begin_answer(self, answer: dict[str, str]) -> Any:
         if self._send is None or self._sent_at is None:

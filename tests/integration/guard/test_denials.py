@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support.guarded_house import LIMIT_SECONDS, House
+from support.guarded_house import LIMIT_SECONDS, OFFERED, House
 from tandem_contract.data_class import DataClass
 from tandem_contract.headers import Reason
 from tandem_serving.gateway.guard_decide import Word
@@ -41,7 +41,8 @@ CASES = [
     ),
     pytest.param(Word.REGION, lambda h, name: h.change_deployment(name, regions=("eu-fr",)), {}, id="another region"),
     pytest.param(Word.REASON, lambda h, name: h.change_deployment(name, when=(Reason.FAILOVER,)), {}, id="reason"),
-    pytest.param(Word.MODEL, lambda h, _: h.change_endpoints(models=("another",)), {}, id="model not offered"),
+    pytest.param(Word.MODEL, lambda h, _: h.change_endpoints(models={"another": 8192}), {}, id="model not offered"),
+    pytest.param(Word.CONTEXT, lambda h, _: h.change_endpoints(models={OFFERED: 1}), {}, id="longer than the context"),
     pytest.param(Word.PATH, lambda h, name: h.change_deployment(name, prefix="/elsewhere"), {}, id="another prefix"),
     pytest.param(
         Word.ERROR,

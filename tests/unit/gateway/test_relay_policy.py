@@ -19,7 +19,7 @@ ENDPOINT = EndpointPolicy(
     region="eu-de",
     max_data_class=DataClass.PUBLIC,
     namespaces=("a",),
-    models=("big",),
+    models={"big": 8192},
 )
 KEY = Credential(endpoint="openai", authorization="Bearer sk-secret")
 

@@ -1,12 +1,13 @@
 """A body on its way out: the model is the provider's, and the rest is what the client wrote."""
 
+import contextlib
 import json
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tandem_serving.gateway.guard_body import MOST_DEPTH, MOST_MEMBERS, BadBodyError, rewrite
+from tandem_serving.gateway.guard_body import MOST_DEPTH, MOST_MEMBERS, BadBodyError, TooLongError, rewrite
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=6)
@@ -14,7 +15,7 @@ names = st.text(max_size=5) | st.sampled_from(["messages", "n", "modelling", "a\
 
 
 def sent(body: bytes, model: str = "gpt") -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(rewrite(body, model).body)
+    result: dict[str, Any] = json.loads(rewrite(body, model, 20_000_000).body)
     return result
 
 
@@ -32,7 +33,7 @@ def test_all_but_the_model_is_what_the_client_wrote(
     members = list(rest.items())
     members.insert(place, ("model", "support"))
     body = json.dumps(dict(members), indent=indent, ensure_ascii=ascii_).encode(errors="surrogatepass")
-    got = json.loads(rewrite(body, "gpt").body.decode(errors="surrogatepass"))
+    got = json.loads(rewrite(body, "gpt", 20_000_000).body.decode(errors="surrogatepass"))
     assert got == {**rest, "model": "gpt"}
 
 
@@ -40,7 +41,7 @@ def test_all_but_the_model_is_what_the_client_wrote(
 @settings(deadline=None)
 def test_whatever_comes_it_is_sent_as_json_with_our_model_or_refused(body: bytes) -> None:
     try:
-        out = rewrite(body, "gpt").body
+        out = rewrite(body, "gpt", 20_000_000).body
     except BadBodyError:
         return
     assert json.loads(out)["model"] == "gpt"
@@ -48,7 +49,7 @@ def test_whatever_comes_it_is_sent_as_json_with_our_model_or_refused(body: bytes
 
 def test_numbers_keep_their_digits_and_members_their_order() -> None:
     body = b'{"z": 1.10, "model": "support", "a": 12345678901234567890, "e": 1E+2}'
-    assert rewrite(body, "gpt").body == b'{"model":"gpt","z": 1.10,"a": 12345678901234567890,"e": 1E+2}'
+    assert rewrite(body, "gpt", 20_000_000).body == b'{"model":"gpt","z": 1.10,"a": 12345678901234567890,"e": 1E+2}'
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_numbers_keep_their_digits_and_members_their_order() -> None:
     ],
 )
 def test_no_spelling_of_model_chooses_another_model(body: bytes) -> None:
-    assert rewrite(body, "gpt").body == b'{"model":"gpt"}'
+    assert rewrite(body, "gpt", 20_000_000).body == b'{"model":"gpt"}'
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_no_spelling_of_model_chooses_another_model(body: bytes) -> None:
 def test_usage_is_asked_for_in_every_stream(
     asked: dict[str, Any], stream: bool, options: dict[str, Any] | None, wants: bool
 ) -> None:
-    out = rewrite(json.dumps({"model": "support", **asked}).encode(), "gpt")
+    out = rewrite(json.dumps({"model": "support", **asked}).encode(), "gpt", 20_000_000)
     assert (out.stream, out.wants_usage) == (stream, wants)
     assert json.loads(out.body).get("stream_options") == options
 
@@ -139,7 +140,7 @@ def test_usage_is_asked_for_in_every_stream(
 )
 def test_what_is_not_a_json_object_with_a_model_is_refused_without_quoting_it(body: bytes) -> None:
     with pytest.raises(BadBodyError) as refused:
-        rewrite(body, "gpt")
+        rewrite(body, "gpt", 20_000_000)
     assert refused.value.__suppress_context__ or refused.value.__context__ is None
     assert "unfinished" not in str(refused.value)
 
@@ -148,10 +149,27 @@ def test_a_body_of_16_mib_is_not_copied_into_objects() -> None:
     text = 'line "quoted" \\ and\n' * 700_000
     body = json.dumps({"model": "support", "messages": [{"role": "user", "content": text}]}).encode()
     assert len(body) > 16 << 20
-    out = rewrite(body, "gpt").body
+    out = rewrite(body, "gpt", 20_000_000).body
     assert out.startswith(b'{"model":"gpt","messages": [{"role"')
     assert len(out) == len(body) - len(b'"model": "support", ') + len(b'"model":"gpt",')
 
 
 def test_decode_is_utf8_alone() -> None:
     assert sent('{"model": "süpport", "ключ": "значение"}'.encode()) == {"model": "gpt", "ключ": "значение"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "fits"),
+    [
+        pytest.param({"max_tokens": 7000}, True, id="prompt and answer fit"),
+        pytest.param({"max_tokens": 8192}, False, id="the answer leaves no room for a prompt"),
+        pytest.param({"max_completion_tokens": 9000}, False, id="the newer name counts too"),
+        pytest.param({"prompt": "x" * 140_000}, False, id="more text than any tokeniser packs"),
+        pytest.param({"prompt": "x" * 100_000}, True, id="perhaps too long is for the provider to say"),
+        pytest.param({"image": "data:image/png;base64," + "A" * 400_000}, True, id="a picture has few tokens"),
+    ],
+)
+def test_what_surely_does_not_fit_the_context_stays(asked: dict[str, Any], fits: bool) -> None:
+    body = json.dumps({"model": "support", **asked}).encode()
+    with contextlib.nullcontext() if fits else pytest.raises(TooLongError, match="8192 tokens that gpt takes"):
+        rewrite(body, "gpt", 8192)

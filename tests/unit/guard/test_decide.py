@@ -38,7 +38,7 @@ ENDPOINT = EndpointPolicy(
     region="eu-de",
     max_data_class=DataClass.CONFIDENTIAL,
     namespaces=("team",),
-    models=("gpt-5-mini",),
+    models={"gpt-5-mini": 400_000},
 )
 REQUEST = RequestFacts(
     endpoint="eu", deployment="team/hello", method="POST", path="/app/v1/chat/completions", hop="hop-1"
@@ -68,6 +68,7 @@ def test_a_request_that_meets_every_rule_is_sent_as_the_provider_wants_it() -> N
         endpoint="eu",
         reason=Reason.FAILOVER,
         model="gpt-5-mini",
+        context_tokens=400_000,
         authority="api.example.com",
         path="/openai/v1/chat/completions",
         authorization=SecretStr(KEY),
@@ -119,7 +120,7 @@ def test_a_request_that_meets_every_rule_is_sent_as_the_provider_wants_it() -> N
         pytest.param(a_view({"when": (Reason.BRIDGE,)}), {}, "reason", id="no failover"),
         pytest.param(a_view({"when": (Reason.FAILOVER,)}, ready_replicas={}), {}, "reason", id="no bridge"),
         pytest.param(a_view({"when": ()}), {}, "reason", id="never"),
-        pytest.param(a_view(endpoint={"models": ("gpt-5",)}), {}, "model", id="model not offered"),
+        pytest.param(a_view(endpoint={"models": {"gpt-5": 1}}), {}, "model", id="model not offered"),
         pytest.param(a_view(), {"path": "/app/v1/responses"}, "path", id="path not listed"),
         pytest.param(a_view(), {"path": "/v1/chat/completions"}, "path", id="path without the app's prefix"),
         pytest.param(a_view(), {"path": "/other/v1/chat/completions"}, "path", id="another app's path"),
@@ -177,7 +178,7 @@ def test_a_policy_is_good_up_to_its_limit_and_region_and_class_up_to_theirs() ->
 
 
 def test_the_first_check_that_fails_gives_the_word() -> None:
-    everything_wrong = a_view({"when": (), "regions": ("us",)}, {"namespaces": (), "models": ()}, credentials={})
+    everything_wrong = a_view({"when": (), "regions": ("us",)}, {"namespaces": (), "models": {}}, credentials={})
     assert verdict(everything_wrong, route="local", repeated=True, path="/") == Deny(
         Word.CREDENTIAL_MISSING, "cloud endpoint eu has no key"
     )

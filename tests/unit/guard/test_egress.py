@@ -78,7 +78,7 @@ def test_an_endpoints_policy_names_the_namespaces_that_use_it_and_may() -> None:
         "region": "eu-de",
         "max_data_class": "Public",
         "namespaces": ["team"],
-        "models": ["gpt-5-mini"],
+        "models": {"gpt-5-mini": 400000},
     }
 
 

@@ -37,7 +37,7 @@ ENDPOINT = EndpointPolicy(
     region="eu-de",
     max_data_class=DataClass.INTERNAL,
     namespaces=("team",),
-    models=("big",),
+    models={"big": 8192},
 )
 CREDENTIAL_DOCUMENT = Credential(endpoint="openai", authorization="Bearer sk-secret")
 
