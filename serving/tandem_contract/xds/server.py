@@ -18,12 +18,20 @@ from tandem_contract.xds.store import Store, Watch
 from tandem_contract.xds.tasks import until_first_ends
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
-SERVER_OPTIONS: Final = (
+PEER_OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # a peer that is frozen or gone is noticed after 15 s; keepalive_timeout_ms alone leaves it at 69 s
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+"""What both ends of a stream are made with."""
+
+SERVER_OPTIONS: Final = (
+    *PEER_OPTIONS,
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),  # else the peer's pings end the stream: "too many pings"
     ("grpc.so_reuseport", 0),
 )
 

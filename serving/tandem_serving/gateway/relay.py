@@ -16,7 +16,7 @@ import structlog
 from envoy.service.discovery.v3 import ads_pb2_grpc
 from tandem_contract.identity import OPERATOR_NAME
 from tandem_contract.xds import Key, Resource
-from tandem_contract.xds.server import MAX_MESSAGE_BYTES, until_accepted
+from tandem_contract.xds.server import PEER_OPTIONS, until_accepted
 from tandem_contract.xds.tasks import until_first_ends
 
 from tandem_serving.gateway import disk
@@ -37,13 +37,9 @@ SAVE_PAUSE_SECONDS: Final = 1.0
 """Least time between two writes of the snapshot: many changes cost one."""
 
 _OPTIONS: Final = (
+    *PEER_OPTIONS,
     ("grpc.ssl_target_name_override", OPERATOR_NAME),
     ("grpc.enable_http_proxy", 0),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.http2.max_pings_without_data", 0),
     ("grpc.use_local_subchannel_pool", 1),  # a new connection, with the certificates of now
 )
 _log = structlog.get_logger(__name__)
