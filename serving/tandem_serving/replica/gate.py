@@ -165,7 +165,6 @@ async def _finish(app: Awaitable[None], outbox: Outbox, send: Send) -> None:
     except Exception:
         if outbox.begun:
             raise
-        outbox.drop()
         await answers.failed().send(send)
 
 
