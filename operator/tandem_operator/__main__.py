@@ -78,12 +78,16 @@ async def main(config: OperatorConfig) -> None:
 
 
 def start_logging() -> None:
-    """Log JSON lines to standard error, our own and other libraries'."""
+    """Log JSON lines to standard error, our own and other libraries'.
+
+    Tracebacks come without local variables: those hold keys.
+    """
+    tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.dict_tracebacks,
+        structlog.processors.ExceptionRenderer(tracebacks),
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

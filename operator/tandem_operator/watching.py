@@ -8,6 +8,7 @@ once, finds what was deleted meanwhile.
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import kopf
@@ -40,28 +41,46 @@ class Watching:
         registry = make_registry(lambda *event: _soon(loop, self._on_event, *event))
         while True:
             ended = asyncio.Event()
-            stop = threading.Event()
-            thread = threading.Thread(target=_watch, args=(registry, stop, loop, ended), name="kopf", daemon=True)
-            thread.start()
+            kopf_thread = _KopfThread(registry, on_end=partial(_soon, loop, ended.set))
+            kopf_thread.start()
             try:
                 await ended.wait()
             finally:
-                stop.set()
-                await asyncio.shield(asyncio.to_thread(thread.join, _STOP_SECONDS))
+                kopf_thread.stop()
+                await asyncio.shield(asyncio.to_thread(kopf_thread.join, _STOP_SECONDS))
             self._metrics.watch_restarts.inc()
             self._on_gap()
             await asyncio.sleep(_RESTART_SECONDS)
 
 
-def _watch(
-    registry: kopf.OperatorRegistry, stop: threading.Event, loop: asyncio.AbstractEventLoop, ended: asyncio.Event
-) -> None:
-    try:
-        asyncio.run(kopf.operator(registry=registry, settings=make_settings(), clusterwide=True, stop_flag=stop))
-    except Exception:
-        log.exception("the watch ended")
-    finally:
-        _soon(loop, ended.set)
+class _KopfThread(threading.Thread):
+    """One run of kopf in a loop of its own."""
+
+    def __init__(self, registry: kopf.OperatorRegistry, *, on_end: Callable[[], None]) -> None:
+        super().__init__(name="kopf", daemon=True)
+        self._registry = registry
+        self._on_end = on_end
+        self._loop = asyncio.new_event_loop()
+        # Of kopf's own loop: for a threading.Event it parks a thread, and cannot end before that is set.
+        self._stop_flag = asyncio.Event()
+
+    def run(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._watch())
+        except Exception:
+            log.exception("the watch ended")
+        finally:
+            self._on_end()
+
+    def stop(self) -> None:
+        """Ask kopf to end; safe from any thread, and when it has ended already."""
+        _soon(self._loop, self._stop_flag.set)
+
+    async def _watch(self) -> None:
+        await kopf.operator(
+            registry=self._registry, settings=make_settings(), clusterwide=True, stop_flag=self._stop_flag
+        )
 
 
 def _soon(loop: asyncio.AbstractEventLoop, call: Callable[..., None], *arguments: object) -> None:

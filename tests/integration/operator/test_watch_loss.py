@@ -32,8 +32,12 @@ def test_a_watch_that_breaks_in_the_middle_of_a_line_is_started_again(control_pl
         faulty(control_plane, ray_head, tmp_path) as (_, api, file, entry),
         running_world(control_plane, tmp_path, {"lab": entry}, kubeconfig_file=file, settings=slow_lists) as world,
     ):
-        api.break_watches()
-        eventually(lambda: world.operator.metric("tandem_watch_restarts_total"), SETTLE_SECONDS)
+
+        def broken():
+            api.break_watches()  # those that are open by now
+            return world.operator.metric("tandem_watch_restarts_total")
+
+        eventually(broken, SETTLE_SECONDS, every=0.5)
         assert world.operator.leads
         assert len(world.gateway.streams) == 1, "nobody else notices"
         world.apply(world.deployment("afterwards"))
