@@ -35,6 +35,13 @@ def mount(pki: Pki, folder: Path) -> Path:
     return folder
 
 
+def compile_model(name: str, *ports: int, prefix: str | None = None) -> list[dict[str, Any]]:
+    """Return what the operator compiles for a deployment in namespace ``team`` with replicas on loopback."""
+    targets = tuple(Target(replica=f"r{port}", address="127.0.0.1", port=port) for port in ports)
+    routed = RoutedDeployment("team", name, (name, f"team/{name}"), prefix or f"/{name}", targets=targets)
+    return list(compile_deployment(routed))
+
+
 class XdsOperator:
     """A ``Publisher`` that is called from a test's thread. ``told`` is every set of owners that it reported."""
 
@@ -42,6 +49,7 @@ class XdsOperator:
         self.port = port or free_port()
         self.told: list[frozenset[str]] = []
         self._tls = tls
+        self._thread: LoopThread | None = None
 
     @property
     def address(self) -> str:
@@ -81,13 +89,16 @@ class XdsOperator:
 
     def put_model(self, name: str, *ports: int, prefix: str | None = None) -> str:
         """Publish a deployment in namespace ``team`` with replicas on loopback; return its owner."""
-        key, prefix = f"team/{name}", prefix or f"/{name}"
-        targets = tuple(Target(replica=f"r{port}", address="127.0.0.1", port=port) for port in ports)
-        routed = RoutedDeployment("team", name, (name, key), prefix, targets=targets)
+        key = f"team/{name}"
         policy = DeploymentPolicy(
-            deployment=key, names=(name, key), created_seconds=1, prefix=prefix, token="t", data_class=DataClass.PUBLIC
+            deployment=key,
+            names=(name, key),
+            created_seconds=1,
+            prefix=prefix or f"/{name}",
+            token="t",
+            data_class=DataClass.PUBLIC,
         )
-        self.put(f"deployment/{key}", compile_deployment(routed), [policy])
+        self.put(f"deployment/{key}", compile_model(name, *ports, prefix=prefix), [policy])
         return f"deployment/{key}"
 
     def start(self) -> Self:
@@ -97,9 +108,11 @@ class XdsOperator:
         return self
 
     def stop(self) -> None:
-        """End it at once, its streams too."""
-        self._thread.run(self.publisher.stop(0))
-        self._thread.__exit__(None, None, None)
+        """End it at once, its streams too. Once is enough."""
+        if self._thread is not None:
+            self._thread.run(self.publisher.stop(0))
+            self._thread.__exit__(None, None, None)
+            self._thread = None
 
     async def _start(self) -> None:
         self.publisher = Publisher(changed=self.told.append)
@@ -109,6 +122,7 @@ class XdsOperator:
         async def run() -> Any:
             return work()
 
+        assert self._thread is not None, "the operator was stopped"
         return self._thread.run(run())
 
     def __enter__(self) -> Self:

@@ -64,16 +64,22 @@ class DeltaServer:
         self._types = types
         self._counts_from = counts_from
         self._changed = changed
-        self._sessions: set[Session] = set()
+        self._sessions: dict[Session, Watch] = {}
+        self._complete = False
         self._refusal: str | None = "not ready yet"
         self._refused = asyncio.Event()
 
     def add_to(self, server: grpc.aio.Server) -> None:
         ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(self, server)
 
-    def open(self) -> None:
-        """Serve from now on: the store is complete."""
+    def open(self, *, complete: bool = True) -> None:
+        """Serve from now on. Until the store is ``complete``, clients keep what they have and it lacks."""
         self._refusal = None
+        self._complete = complete
+        for session, watch in self._sessions.items():
+            if complete:
+                session.complete()
+                watch.wake()
 
     def refuse(self, reason: str) -> None:
         """End every stream and answer UNAVAILABLE with ``reason`` until ``open``."""
@@ -109,9 +115,8 @@ class DeltaServer:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "only delta xDS is served")
 
     async def _serve(self, requests: AsyncIterator[Any], context: Any) -> None:
-        session = Session(self._store, self._types)
-        watch = self._store.watch()
-        self._sessions.add(session)
+        session = Session(self._store, self._types, complete=self._complete)
+        watch = self._sessions[session] = self._store.watch()
         try:
             await context.send_initial_metadata((_ACCEPTED,))
             await until_first_ends(
@@ -119,7 +124,7 @@ class DeltaServer:
             )
         finally:
             self._store.unwatch(watch)
-            self._sessions.discard(session)
+            del self._sessions[session]
             if session.knows(self._counts_from):
                 _log.info("xds_client_left", client=session.node)
                 self._changed(self._store.owners())

@@ -50,6 +50,9 @@ class _Subscription:
     """Version that the client has or is about to get; None = it was told that there is none."""
     due: dict[str, None] = field(default_factory=dict)
     """Names to look at, oldest first."""
+    unknown: set[str] = field(default_factory=set)
+    """What the client has and a store that is not complete does not know: left alone until it is."""
+
     unanswered: bool = False
     """Whether the client waits to hear that there is nothing: Envoy asks for listeners when it knows its clusters."""
 
@@ -70,11 +73,15 @@ class _Sent:
 
 
 class Session:
-    """The state of one stream, for the types in ``types`` and in their order."""
+    """The state of one stream, for the types in ``types`` and in their order.
 
-    def __init__(self, store: Store, types: Sequence[str]) -> None:
+    Of a store that is not ``complete``, what it lacks may still exist: nothing is removed for that alone.
+    """
+
+    def __init__(self, store: Store, types: Sequence[str], *, complete: bool = True) -> None:
         self.node = ""
         self._store = store
+        self._complete = complete
         self._types = types
         self._subscriptions: dict[str, _Subscription] = {}
         self._in_flight: dict[str, _Sent] = {}
@@ -101,6 +108,13 @@ class Session:
         else:
             self._subscribe(request.type_url, subscription, request)
         return owners
+
+    def complete(self) -> None:
+        """Take the store for the whole truth from now on: what it does not know is removed."""
+        self._complete = True
+        for subscription in self._subscriptions.values():
+            subscription.due.update(dict.fromkeys(subscription.unknown))
+            subscription.unknown.clear()
 
     def mark(self, changes: Mapping[Key, str]) -> None:
         """Take note of keys that changed in the store, each with the owner that changed it."""
@@ -204,6 +218,10 @@ class Session:
         published = self._store.resources(request.type_url)
         wanted: Iterable[str] = published if subscription.wildcard else subscription.names
         subscription.due = dict.fromkeys([*wanted, *has])
+        if not self._complete:
+            subscription.unknown = {name for name in has if name not in published}
+            for name in subscription.unknown:
+                del subscription.due[name]
         subscription.unanswered = subscription.wildcard and not has
         for name, version in request.initial_resource_versions.items():
             self._accepted[Key(request.type_url, name)] = version

@@ -14,7 +14,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 from tandem_contract.xds import SERVER_OPTIONS, DeltaServer, Store
 from tandem_contract.xds.tasks import until_first_ends
-from tandem_contract.xds.types import CLUSTER, ENVOY
+from tandem_contract.xds.types import CLUSTER, ENVOY, LISTENER
 
 from tandem_serving.gateway import disk, guard, probes
 from tandem_serving.gateway.config import GatewayConfig
@@ -40,7 +40,7 @@ async def run(config: GatewayConfig) -> None:
     relay = Relay(config, mirror, board, RelayMetrics(registry), clock=time.time, on_synced=served.open)  # noqa: TID251  the agent's one wall clock
     registry.register(StateCollector(board, mirror.counts, lambda: len(served.clients)))
     if _restore(config, mirror, board):
-        served.open()
+        served.open(complete=False)  # what Envoy has learned since the last write is newer than the disk
 
     envoy_side = grpc.aio.server(options=SERVER_OPTIONS)
     served.add_to(envoy_side)
@@ -65,7 +65,7 @@ async def run(config: GatewayConfig) -> None:
 
 
 def _restore(config: GatewayConfig, mirror: Mirror, board: PolicyBoard) -> bool:
-    """Begin from the snapshot on disk; return whether there was one."""
+    """Begin from the snapshot on disk; return whether an Envoy could serve from it."""
     try:
         resources = disk.read(config.snapshot)
     except disk.CorruptSnapshot as error:
@@ -74,7 +74,7 @@ def _restore(config: GatewayConfig, mirror: Mirror, board: PolicyBoard) -> bool:
     mirror.restore(resources, now_seconds=0, monotonic_seconds=0)
     board.publish(mirror.policy.view())
     _log.info("snapshot_restored", resources=len(resources))
-    return bool(resources)
+    return any(resource.key.type_url == LISTENER for resource in resources)
 
 
 async def _until_told_to_stop() -> None:

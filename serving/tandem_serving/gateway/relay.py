@@ -33,6 +33,9 @@ SYNC_SECONDS: Final = 60
 
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 10.0
+GATHER_SECONDS: Final = 0.1
+"""How long changes that belong together are waited for before a write of the snapshot."""
+
 SAVE_PAUSE_SECONDS: Final = 1.0
 """Least time between two writes of the snapshot: many changes cost one."""
 
@@ -86,6 +89,7 @@ class Relay:
         """Write the snapshot after it changed."""
         while True:
             await self._unsaved.wait()
+            await asyncio.sleep(GATHER_SECONDS)
             self._unsaved.clear()
             self._mirror.unsaved = False
             await asyncio.to_thread(self._save, list(self._mirror.good.values()))

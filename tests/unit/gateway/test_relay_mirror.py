@@ -179,7 +179,8 @@ def test_at_reconnect_nothing_that_is_here_already_is_sent_again() -> None:
     sent = []
     while (response := house.operator.next_response()) is not None:
         sent.append(response)
-    assert [(list(response.resources), list(response.removed_resources)) for response in sent] == [([], ["operator"])]
+    assert [resource for response in sent for resource in response.resources] == []
+    assert [name for response in sent for name in response.removed_resources] == ["operator"]
     assert house.verdict("one").state is State.YES
 
 

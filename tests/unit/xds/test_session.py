@@ -265,3 +265,28 @@ def test_a_refused_version_that_comes_back_unsent_is_still_refused() -> None:
     put(store, cluster("a"))
     assert client.pump() == []
     assert client.session.verdict("one").state is State.REJECTED
+
+
+def test_a_store_that_is_not_complete_removes_nothing_until_it_is() -> None:
+    store = a_store(cluster("a"), endpoints("a", 1))
+    client = Client(store, ENVOY)
+    client.session = session.Session(store, ENVOY, complete=False)
+    client.ask(CLUSTER, "*", has={"a": from_dict(cluster("a")).version, "newer": "0123"})
+    client.ask(ENDPOINTS, "a", "newer", has={"newer": "0123"})
+    assert client.names(client.pump()) == ["a"]
+    put(store, cluster("a", seconds=2), endpoints("a", 1))
+    assert client.names(client.pump()) == ["a"]
+    client.session.complete()
+    assert client.names(client.pump()) == ["-newer", "-newer"]
+
+
+def test_what_an_incomplete_store_learns_later_is_not_removed() -> None:
+    store = a_store(cluster("a"))
+    client = Client(store, ENVOY)
+    client.session = session.Session(store, ENVOY, complete=False)
+    client.ask(CLUSTER, "*", has={"b": "0123"})
+    client.pump()
+    put(store, cluster("b"), owner="two")
+    assert client.names(client.pump()) == ["b"]
+    client.session.complete()
+    assert client.pump() == []
