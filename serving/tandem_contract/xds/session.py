@@ -104,7 +104,7 @@ class Session:
         owners = self._settle(request)
         subscription = self._subscriptions.get(request.type_url)
         if subscription is None:
-            self._subscribe_first(request)
+            owners |= self._subscribe_first(request)
         else:
             self._subscribe(request.type_url, subscription, request)
         return owners
@@ -209,8 +209,11 @@ class Session:
             self._rejected[Key(sent.type_url, name)] = _Rejection(version, message)
         return True
 
-    def _subscribe_first(self, request: Any) -> None:
-        """Book the first request of a type: what the client wants, and what it still has from an earlier stream."""
+    def _subscribe_first(self, request: Any) -> frozenset[str]:
+        """Book the first request of a type: what the client wants, and what it still has from an earlier stream.
+
+        Return the owners of what it has: nothing more will be said about what is still the same.
+        """
         names = set(request.resource_names_subscribe)
         has: dict[str, str | None] = dict(request.initial_resource_versions)
         subscription = _Subscription(wildcard=WILDCARD in names or not names, names=names - {WILDCARD}, sent=has)
@@ -223,8 +226,12 @@ class Session:
             for name in subscription.unknown:
                 del subscription.due[name]
         subscription.unanswered = subscription.wildcard and not has
+        owners = set()
         for name, version in request.initial_resource_versions.items():
-            self._accepted[Key(request.type_url, name)] = version
+            key = Key(request.type_url, name)
+            self._accepted[key] = version
+            owners.add(self._store.owner_of(key))
+        return frozenset(owner for owner in owners if owner is not None)
 
     def _subscribe(self, type_url: str, subscription: _Subscription, request: Any) -> None:
         for name in request.resource_names_subscribe:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from envoy.service.discovery.v3 import discovery_pb2
 from support.xds_client import Client, cluster, endpoints
 from tandem_contract.documents import Freshness
 from tandem_contract.xds import State, Store, from_dict, from_document, session
@@ -135,6 +136,12 @@ def test_a_client_that_comes_back_with_everything_has_accepted_everything() -> N
     client = Client(a_store(cluster("a")), ENVOY).ask(CLUSTER, "*", has={"a": resource.version})
     assert client.pump() == []
     assert client.session.verdict("one").state is State.YES
+
+
+def test_owners_hear_of_what_a_client_brings_along_unchanged() -> None:
+    resource = from_dict(cluster("a"))
+    request = discovery_pb2.DeltaDiscoveryRequest(type_url=CLUSTER, initial_resource_versions={"a": resource.version})
+    assert session.Session(a_store(cluster("a")), ENVOY).receive(request) == {"one"}
 
 
 def test_a_verdict_waits_for_the_answer() -> None:
