@@ -2,11 +2,12 @@
 
 from tandem_contract.xds.protos import InvalidResource, to_any
 from tandem_contract.xds.resources import Key, Resource, from_dict, from_document, from_wire, to_document
-from tandem_contract.xds.server import SERVER_OPTIONS, DeltaServer
+from tandem_contract.xds.server import LOCAL_OPTIONS, SERVER_OPTIONS, DeltaServer
 from tandem_contract.xds.session import Programmed, State
 from tandem_contract.xds.store import Store
 
 __all__ = [
+    "LOCAL_OPTIONS",
     "SERVER_OPTIONS",
     "DeltaServer",
     "InvalidResource",

@@ -18,16 +18,22 @@ from tandem_contract.xds.store import Store, Watch
 from tandem_contract.xds.tasks import until_first_ends
 
 MAX_MESSAGE_BYTES: Final = 64 * 1024 * 1024
-PEER_OPTIONS: Final = (
+LOCAL_OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    # a peer that is frozen or gone is noticed after 15 s; keepalive_timeout_ms alone leaves it at 69 s
+)
+"""For a stream to Envoy over a Unix socket. No pings: an Envoy that takes in thousands of clusters answers none for
+many seconds, and one that is gone closes its socket."""
+
+PEER_OPTIONS: Final = (
+    *LOCAL_OPTIONS,
+    # a peer that is frozen or gone is noticed within 20 s; keepalive_timeout_ms alone leaves it at 69 s
     ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
 )
-"""What both ends of a stream are made with."""
+"""For both ends of a stream between operator and agent."""
 
 SERVER_OPTIONS: Final = (
     *PEER_OPTIONS,

@@ -12,7 +12,7 @@ import time
 import grpc
 import structlog
 from prometheus_client import CollectorRegistry
-from tandem_contract.xds import SERVER_OPTIONS, DeltaServer, Store
+from tandem_contract.xds import LOCAL_OPTIONS, DeltaServer, Store
 from tandem_contract.xds.tasks import until_first_ends
 from tandem_contract.xds.types import CLUSTER, ENVOY, LISTENER
 
@@ -42,7 +42,7 @@ async def run(config: GatewayConfig) -> None:
     if _restore(config, mirror, board):
         served.open(complete=False)  # what Envoy has learned since the last write is newer than the disk
 
-    envoy_side = grpc.aio.server(options=SERVER_OPTIONS)
+    envoy_side = grpc.aio.server(options=LOCAL_OPTIONS)
     served.add_to(envoy_side)
     envoy_side.add_insecure_port(f"unix:{config.xds_socket}")
     await envoy_side.start()

@@ -96,9 +96,7 @@ def _socket_cluster(name: str, socket: Path, *, grpc: bool) -> dict[str, Any]:
         cluster["typed_extension_protocol_options"] = {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": f"{_TYPE}extensions.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": {
-                    "http2_protocol_options": {"connection_keepalive": {"interval": "10s", "timeout": "5s"}}
-                },
+                "explicit_http_config": {"http2_protocol_options": {}},
             }
         }
     return cluster

@@ -29,11 +29,11 @@ def test_the_only_static_clusters_lead_to_the_agents_sockets() -> None:
     }
 
 
-def test_grpc_is_spoken_over_http2_and_a_dead_peer_is_noticed() -> None:
-    for name in ("xds", "guard"):
-        (options,) = clusters()[name]["typed_extension_protocol_options"].values()
-        assert "connection_keepalive" in options["explicit_http_config"]["http2_protocol_options"]
-    assert "typed_extension_protocol_options" not in clusters()["agent"]
+def test_grpc_is_spoken_over_http2_and_the_rest_over_http1() -> None:
+    spoken = {name: "typed_extension_protocol_options" in cluster for name, cluster in clusters().items()}
+    assert spoken == {"xds": True, "guard": True, "agent": False}
+    (options,) = clusters()["guard"]["typed_extension_protocol_options"].values()
+    assert "http2_protocol_options" in options["explicit_http_config"]
 
 
 def test_the_admin_interface_is_on_loopback_alone() -> None:
