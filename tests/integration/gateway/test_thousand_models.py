@@ -44,7 +44,7 @@ def counters(house: GatewayHouse) -> dict[str, int]:
 def test_every_model_is_listed_and_answers(crowded: GatewayHouse) -> None:
     listed = crowded.ask("", path="/v1/models", method="GET", body=b"")
     assert len(listed.json["data"]) == 2 * (MANY + 1)
-    assert crowded.answers("m0", "m500", f"team/m{MANY - 1}")
+    crowded.until_answered("m0", "m500", f"team/m{MANY - 1}", within_seconds=PATIENCE_SECONDS)  # once found healthy
 
 
 def test_one_new_replica_sends_one_resource_and_changes_no_cluster(crowded: GatewayHouse) -> None:
@@ -72,7 +72,7 @@ def test_one_deleted_deployment_removes_its_own_clusters_alone(crowded: GatewayH
     after = counters(crowded)
     assert changes(before, after) == (0, 0, CLUSTERS)
     assert crowded.status("m8") == 404
-    assert crowded.answers("m9")
+    crowded.until_answered("m9")
 
 
 def test_the_agent_comes_back_from_disk_with_all_of_them(crowded: GatewayHouse) -> None:
