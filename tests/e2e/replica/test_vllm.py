@@ -79,9 +79,10 @@ async def test_a_client_that_leaves_ends_the_engines_work(gemma_replica, stream)
     before = await gemma_replica.metric(aborted)
     body = {"model": "hello", "prompt": "Count:", "max_tokens": 1000, "ignore_eos": True, "stream": stream}
     async with aiohttp.ClientSession() as leaving:
-        asking = asyncio.ensure_future(leaving.post(gemma_replica.url + "/v1/completions", json=body))
+        asking = asyncio.ensure_future(_read(leaving, gemma_replica.url + "/v1/completions", body))
         await eventually_async(lambda: _is(gemma_replica, "vllm:num_requests_running", 1), within_seconds=60)
         asking.cancel()
+        await asyncio.wait({asking})
     await eventually_async(lambda: _is(gemma_replica, "vllm:num_requests_running", 0), within_seconds=20)
     assert await gemma_replica.metric(aborted) == before + 1
 
@@ -91,12 +92,11 @@ async def test_a_first_token_within_the_engine_frees_a_whole_answer_from_the_bou
     waiting = "tandem_replica_waiting_requests"
     body = {"model": "hello", "prompt": "Count:", "max_tokens": 200, "ignore_eos": True}
     async with aiohttp.ClientSession() as asking:
-        answer = asyncio.ensure_future(asking.post(gemma_replica.url + "/v1/completions", json=body, headers=FIRST))
+        answer = asyncio.ensure_future(_read(asking, gemma_replica.url + "/v1/completions", body, headers=FIRST))
         await eventually_async(lambda: _is(gemma_replica, "vllm:num_requests_running", 1), within_seconds=60)
         await eventually_async(lambda: _is(gemma_replica, waiting, 0), within_seconds=60)
         assert not answer.done()
-        async with await answer as response:
-            assert (response.status, (await response.json())["usage"]["completion_tokens"]) == (200, 200)
+        assert json.loads(await answer)["usage"]["completion_tokens"] == 200
 
 
 async def test_names_change_without_a_restart(gemma_replica):
@@ -137,6 +137,11 @@ async def test_a_model_that_does_not_fit_says_so_from_within_the_engines_process
         return True
 
     await eventually_async(told, within_seconds=START_SECONDS)
+
+
+async def _read(session, url, body, **how):
+    async with session.post(url, json=body, **how) as response:
+        return await response.text()
 
 
 async def _is(replica, name, value):

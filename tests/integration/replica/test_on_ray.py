@@ -85,10 +85,11 @@ async def test_a_client_that_leaves_ends_the_models_work(steady_model, stream):
     before = await steady_model.metric(disconnects)
     body = {"model": "hello", "messages": [], "stream": stream, "switches": {"tokens": 1000, "token_seconds": 60}}
     async with aiohttp.ClientSession() as client:
-        asking = asyncio.ensure_future(client.post(url, json=body))
+        asking = asyncio.ensure_future(_read(client, url, body))
         running = "small_model_running"
         await eventually_async(lambda: _is(steady_model, running, 1.0), within_seconds=10)
         asking.cancel()
+        await asyncio.wait({asking})
     await eventually_async(lambda: _is_zero(steady_model, running), within_seconds=10)
     assert await steady_model.metric(disconnects) == before + 1
 
@@ -185,6 +186,11 @@ async def test_arguments_that_are_not_allowed_are_refused_before_anything_starts
     model.app = {**model.app, "args": {**model.app["args"], "engine_args": {"trust-remote-code": "true"}}}
     await small_models.bench.engine.apply(model.app, 1)
     await eventually_async(lambda: _says(model, "engineArgs: trust-remote-code: not a flag"), within_seconds=60)
+
+
+async def _read(session, url, body):
+    async with session.post(url, json=body) as response:
+        return await response.text()
 
 
 async def _is(model, name, value, url=None):
