@@ -1,24 +1,61 @@
 """Request bodies, read whole before admission, and given once more to the app behind it."""
 
 import asyncio
-from typing import Final
+from typing import Final, Self
 
 from starlette.types import Message, Receive
 
 MOST_BYTES: Final = 16 * 1024 * 1024
 """As the gateway's limit."""
 
+MOST_BYTES_HELD: Final = 32 * MOST_BYTES
+"""Of all requests together, from their arrival to the end of their answers."""
+
 
 class TooLargeError(Exception):
     """The body is larger than ``MOST_BYTES``."""
+
+
+class NoRoomError(Exception):
+    """The bodies that this replica holds already fill their room."""
 
 
 class ClientGoneError(Exception):
     """The client left before its request was complete."""
 
 
-async def read(receive: Receive) -> bytes:
-    """Return the whole body; raise ``TooLargeError`` or ``ClientGoneError``."""
+class Share:
+    """What one request takes of a replica's room for bodies, given back at the end of ``with``."""
+
+    def __init__(self, room: "Room") -> None:
+        self._room = room
+        self._taken = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._room.free_bytes += self._taken
+
+    def take(self, size: int) -> None:
+        if size > self._room.free_bytes:
+            raise NoRoomError
+        self._room.free_bytes -= size
+        self._taken += size
+
+
+class Room:
+    """Memory for the bodies of all requests that a replica holds: many of the largest must not end it."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES_HELD) -> None:
+        self.free_bytes = most_bytes
+
+    def share(self) -> Share:
+        return Share(self)
+
+
+async def read(receive: Receive, share: Share) -> bytes:
+    """Return the whole body; raise ``TooLargeError``, ``NoRoomError`` or ``ClientGoneError``."""
     parts: list[bytes] = []
     size = 0
     while True:
@@ -29,6 +66,7 @@ async def read(receive: Receive) -> bytes:
         size += len(parts[-1])
         if size > MOST_BYTES:
             raise TooLargeError
+        share.take(len(parts[-1]))
         if not message.get("more_body", False):
             return b"".join(parts)
 

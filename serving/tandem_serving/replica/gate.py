@@ -16,7 +16,7 @@ from tandem_contract.documents import LiveConfig
 from tandem_serving.replica import admission, answers, body, progress, prompt_size
 from tandem_serving.replica.admission import Attempt, Verdict
 from tandem_serving.replica.answers import Answer
-from tandem_serving.replica.body import Inbox
+from tandem_serving.replica.body import Inbox, Room
 from tandem_serving.replica.live import Live, terms
 from tandem_serving.replica.metrics import ReplicaMetrics
 from tandem_serving.replica.outbox import Outbox
@@ -69,21 +69,24 @@ class Gate:
         self._live = live
         self._metrics = metrics
         self._ending: set[asyncio.Task[Any]] = set()
+        self._room = Room()
 
     async def handle(self, call: Call, receive: Receive, send: Send) -> None:
         config = self._live.config
         if config is None:
             await answers.unavailable("This replica is starting.").send(send)
             return
-        try:
-            content = await body.read(receive)
-        except body.TooLargeError:
-            await answers.too_large(body.MOST_BYTES).send(send)
-            return
-        except body.ClientGoneError:
-            self._metrics.disconnects.inc()
-            return
-        await self._judge(call, config, content, receive, send)
+        with self._room.share() as share:
+            try:
+                content = await body.read(receive, share)
+            except body.TooLargeError:
+                await answers.too_large(body.MOST_BYTES).send(send)
+            except body.NoRoomError:
+                await answers.elsewhere(None).send(send)
+            except body.ClientGoneError:
+                self._metrics.disconnects.inc()
+            else:
+                await self._judge(call, config, content, receive, send)
 
     async def _judge(self, call: Call, config: LiveConfig, content: bytes, receive: Receive, send: Send) -> None:
         size = prompt_size.measure(content)

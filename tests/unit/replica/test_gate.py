@@ -334,6 +334,25 @@ async def test_a_body_beyond_the_limit_is_413(monkeypatch):
     assert exchange.status == 413
 
 
+async def test_bodies_that_would_fill_the_memory_are_asked_elsewhere_and_room_comes_back(monkeypatch):
+    monkeypatch.setattr("tandem_serving.replica.gate.Room", lambda: body.Room(most_bytes=10))
+    app = Hanging()
+    rig = Rig(app, time_to_first_token_milliseconds=60_000)
+    holding = rig.ask(body=(b"123456",))
+    await eventually_async(lambda: app.running == 1, within_seconds=5)
+    refused = await rig.ask(body=(b"12345",)).done()
+    assert (refused.status, json.loads(refused.body)["error"]["code"]) == (503, "replica_busy")
+    fits = rig.ask(body=(b"1234",))
+    await eventually_async(lambda: app.running == 2, within_seconds=5)
+    for each in (holding, fits):
+        each.leave()
+        await each.done()
+    again = rig.ask(body=(b"1234567890",))
+    await eventually_async(lambda: app.running == 1, within_seconds=5)
+    again.leave()
+    await again.done()
+
+
 async def test_an_error_of_vllm_passes_through_and_teaches_nothing():
     async def refusing(_scope, receive, send):
         await receive()
