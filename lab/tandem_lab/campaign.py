@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -57,13 +57,47 @@ def percentiles(values: Sequence[float], digits: int = 2) -> dict[str, float]:
 
 
 def write(folder: Path, facts: dict[str, Any], results: dict[str, Any]) -> None:
-    """Write ``results/latest.json`` in a campaign's folder, and say where."""
+    """Write a campaign's ``results/latest.json``, and the same for readers as ``results/results.md``."""
     facts = {**facts, "load_average_at_end": [round(load, 2) for load in os.getloadavg()]}
     file = folder / "results" / "latest.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"circumstances": facts, "results": results}, indent=2) + "\n")
-    print(json.dumps(results, indent=2))
-    print(f"written: {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file}")
+    text = as_markdown(folder.name, facts, results)
+    file.with_name("results.md").write_text(text)
+    print(text)
+
+
+def as_markdown(name: str, facts: dict[str, Any], results: dict[str, Any]) -> str:
+    """Return circumstances and figures as tables; nothing is left out, rounded or judged but the machine's load."""
+    lines = [f"# Results: {name}", "", "Written by the campaign; see ../README.md for what is measured.", ""]
+    load = max(facts["load_average_at_start"][0], facts["load_average_at_end"][0])
+    if load > facts["cpus"]:
+        lines += [
+            f"**The machine was busy: load average up to {load} on {facts['cpus']} CPUs.** Times of day and their"
+        ]
+        lines += ["tails say more of that than of Tandem; compare what was measured in turns, and CPU time.", ""]
+    lines += ["| circumstance | |", "|---|---|", *(f"| {key} | {_cell(value)} |" for key, value in facts.items()), ""]
+    lines += ["| figure | value |", "|---|---|"]
+    lines += [f"| {' / '.join(path)} | {_cell(value)} |".replace("_", " ") for path, value in _leaves(results)]
+    return "\n".join(lines) + "\n"
+
+
+def _leaves(tree: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict) and any(isinstance(below, dict) for below in value.values()):
+            yield from _leaves(value, (*above, key))
+        elif isinstance(value, dict) and not {"median", "p50"} & value.keys():
+            yield from _leaves(value, (*above, key))
+        else:
+            yield (*above, key), value
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_cell(below)}" for key, below in value.items())
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return str(value)
 
 
 def _cpu() -> str:
