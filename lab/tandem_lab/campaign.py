@@ -84,9 +84,7 @@ def as_markdown(name: str, facts: dict[str, Any], results: dict[str, Any]) -> st
 
 def _leaves(tree: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     for key, value in tree.items():
-        if isinstance(value, dict) and any(isinstance(below, dict) for below in value.values()):
-            yield from _leaves(value, (*above, key))
-        elif isinstance(value, dict) and not {"median", "p50"} & value.keys():
+        if isinstance(value, dict) and not {"median", "p50"} & value.keys():
             yield from _leaves(value, (*above, key))
         else:
             yield (*above, key), value

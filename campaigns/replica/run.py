@@ -1,0 +1,148 @@
+"""Our replica (vLLM inside Ray Serve, behind the middleware) against plain vLLM's own server. See README.md."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from support.ray_serve import bench
+from support.wait import eventually_async
+from tandem_contract import engine_args
+from tandem_lab import campaign, gemma
+from tandem_lab.process import Process, free_port
+from tandem_lab.ray_head import RayHead
+
+HERE = Path(__file__).parent
+START_SECONDS = 900
+CONTEXT, TOKENS = 1024, 64
+ARGUMENTS = {"enforce-eager": "true", "kv-cache-memory-bytes": "268435456", "max-num-seqs": "8"}
+OBJECTIVE_MILLISECONDS = 120_000
+"""So generous that admission lets everything in: what is compared is the work, not the policy."""
+
+
+@asynccontextmanager
+async def ours(source: Path, folder: Path) -> AsyncIterator[str]:
+    cpus = len(os.sched_getaffinity(0))
+    spec: dict[str, Any] = {
+        "model": {"source": f"file://{source}", "maxModelLen": CONTEXT},
+        # As many CPUs as there are: Ray tells OpenMP to use no more threads than that.
+        "local": {"engineArgs": ARGUMENTS, "resources": {"cpu": str(cpus), "memory": "4Gi", "gpus": "0"}},
+        "slo": {"timeToFirstTokenMilliseconds": OBJECTIVE_MILLISECONDS},
+    }
+    with RayHead(folder / "ray", num_cpus=cpus) as head:
+        async with bench(head) as on_head:
+            app = {**on_head.app("hello", **spec), "import_path": "tandem_serving.replica.app:build"}
+            await on_head.engine.apply(app, 1)
+            state = await on_head.until(app, ready=1, within_seconds=START_SECONDS)
+            assert state.targets
+            yield f"http://{state.targets[0].address}:{state.targets[0].port}{app['route_prefix']}"
+
+
+@asynccontextmanager
+async def plain(source: Path, folder: Path) -> AsyncIterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host=127.0.0.1", f"--port={port}"]
+    command += [f"--model={source}", "--served-model-name=hello", f"--max-model-len={CONTEXT}"]
+    command += engine_args.command_line(ARGUMENTS)
+    environment = {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
+    url = f"http://127.0.0.1:{port}"
+    with Process("vllm", command, log=folder / "vllm.log", env=environment) as server:
+        async with aiohttp.ClientSession() as session:
+
+            async def healthy() -> bool:
+                server.check()
+                async with session.get(f"{url}/health") as answer:
+                    return answer.status == 200
+
+            await eventually_async(healthy, START_SECONDS)
+        yield url
+
+
+async def ask(session: aiohttp.ClientSession, url: str, number: int) -> float:
+    """Return seconds to the first token of one stream that is then read to its end."""
+    body = {
+        "model": "hello",
+        "prompt": f"Request {number}. " + "The quick brown fox jumps over the lazy dog. " * 6,  # no common prefix
+        "max_tokens": TOKENS,
+        "ignore_eos": True,
+        "temperature": 0,
+        "stream": True,
+    }
+    began, first = time.perf_counter(), 0.0
+    async with session.post(f"{url}/v1/completions", json=body) as answer:
+        assert answer.status == 200, await answer.text()
+        async for line in answer.content:
+            if line.startswith(b"data: {"):
+                first = first or time.perf_counter()
+                assert "error" not in json.loads(line[6:]), line
+    assert first
+    return first - began
+
+
+async def one_round(url: str, concurrency: int, requests: int, first: int) -> dict[str, float]:
+    numbers = iter(range(first, first + requests))
+    waited: list[float] = []
+
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=600)) as session:
+
+        async def worker() -> None:
+            waited.extend([await ask(session, url, number) for number in numbers])
+
+        began = time.perf_counter()
+        await asyncio.gather(*(worker() for _ in range(concurrency)))
+        took = time.perf_counter() - began
+    told = campaign.percentiles(waited, 4)
+    return {
+        "tokens_per_second": requests * TOKENS / took,
+        "first_token_p50_seconds": told["p50"],
+        "first_token_max_seconds": told["max"],
+    }
+
+
+async def compare(urls: dict[str, str], rounds: int, requests: int) -> dict[str, Any]:
+    results: dict[str, Any] = {}
+    number = 0
+    for concurrency in (1, 8):
+        found: dict[str, list[dict[str, float]]] = {name: [] for name in urls}
+        for turn in range(rounds + 1):
+            for name in sorted(urls, reverse=bool(turn % 2)):
+                measured = await one_round(urls[name], concurrency, max(requests, concurrency), number)
+                if turn:  # the first warms up
+                    found[name].append(measured)
+            number += max(requests, concurrency)
+        pairs = list(zip(found["replica"], found["vllm"], strict=True))
+        results[f"concurrency_{concurrency}"] = {
+            **{name: {key: campaign.spread([r[key] for r in all_]) for key in all_[0]} for name, all_ in found.items()},
+            **{f"ratio_{key}": campaign.spread([our[key] / their[key] for our, their in pairs]) for key in pairs[0][0]},
+        }
+    return results
+
+
+async def run(rounds: int, requests: int) -> dict[str, Any]:
+    source = gemma.prepare()
+    with tempfile.TemporaryDirectory(prefix="tandem-") as scratch:
+        folder = Path(scratch)
+        async with plain(source, folder) as theirs, ours(source, folder) as replica:
+            urls = {"replica": replica, "vllm": theirs}
+            return {"rounds": rounds, "requests_per_round": requests, **await compare(urls, rounds, requests)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=16, help="per round")
+    options = parser.parse_args()
+    facts = campaign.circumstances("make campaigns NAME=replica")
+    campaign.write(HERE, facts, asyncio.run(run(options.rounds, options.requests)))
+
+
+if __name__ == "__main__":
+    main()
