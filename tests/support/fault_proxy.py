@@ -155,15 +155,18 @@ class FaultProxy:
         response = web.StreamResponse(status=upstream.status)
         await response.prepare(request)
         line = asyncio.ensure_future(upstream.content.readline())
-        while True:
-            done, _ = await asyncio.wait({line}, timeout=0.05)
-            if self._breaks != breaks:
-                line.cancel()
-                await response.write(b'{"type": "MODIFIED", "object": {"kin')
-                return response
-            if not done or not self._flowing.is_set():
-                continue
-            if not line.result():
-                return response
-            await response.write(line.result())
-            line = asyncio.ensure_future(upstream.content.readline())
+        try:
+            while True:
+                done, _ = await asyncio.wait({line}, timeout=0.05)
+                if self._breaks != breaks:
+                    await response.write(b'{"type": "MODIFIED", "object": {"kin')
+                    return response
+                if not done or not self._flowing.is_set():
+                    continue
+                if not line.result():
+                    return response
+                await response.write(line.result())
+                line = asyncio.ensure_future(upstream.content.readline())
+        finally:
+            line.cancel()
+            await asyncio.gather(line, return_exceptions=True)
