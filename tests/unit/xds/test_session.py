@@ -297,3 +297,23 @@ def test_what_an_incomplete_store_learns_later_is_not_removed() -> None:
     assert client.names(client.pump()) == ["b"]
     client.session.complete()
     assert client.pump() == []
+
+
+def test_what_was_removed_and_comes_back_the_same_is_asked_about_again() -> None:
+    store = a_store(cluster("a"))
+    client = Client(store, ENVOY).ask(CLUSTER)
+    client.pump()
+    store.drop("one")
+    client.pump()
+    put(store, cluster("a"))
+    client.pump(answer=False)
+    assert client.session.verdict("one").state is State.PENDING
+
+
+def test_after_a_refusal_the_next_version_is_pending_and_not_yet_refused() -> None:
+    store = a_store(cluster("a"))
+    client = Client(store, ENVOY, refuses=lambda _: "no").ask(CLUSTER)
+    client.pump()
+    put(store, cluster("a", seconds=2))
+    client.pump(answer=False)
+    assert client.session.verdict("one").state is State.PENDING
