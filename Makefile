@@ -1,7 +1,8 @@
 # Tandem: `make demo` shows everything on this machine, `make test` proves it.
 PYTHON := .venv/bin/python
 INSTALLED := .venv/.installed
-PYTEST := $(PYTHON) -m pytest -n 2 --dist loadfile
+# Files in their order, end to end first: otherwise the slowest would come last and alone.
+PYTEST := $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install prepare demo test check format generate unit integration e2e campaigns

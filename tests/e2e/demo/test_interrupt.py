@@ -5,6 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
 from support.wait import eventually
 from tandem_lab.process import Process
 
@@ -22,6 +23,7 @@ def processes_of(session: int) -> list[str]:
     return found
 
 
+@pytest.mark.timeout(900)
 def test_an_interrupted_demo_leaves_no_process_and_no_coordinates(tmp_path: Path) -> None:
     session = os.getpid()
     code = f"""
@@ -39,7 +41,7 @@ runpy.run_module("tandem_lab.demo", run_name="__main__")
             demo.check()
             return "condition met" in demo.tail(100_000)
 
-        eventually(takes_the_tour, within_seconds=240)
+        eventually(takes_the_tour, within_seconds=600)  # seconds in peace; a test run is not
         assert (tmp_path / ".demo" / "env").exists()
         demo.signal(signal.SIGINT)
         eventually(lambda: not demo.alive, within_seconds=120)
