@@ -194,7 +194,9 @@ def guarded_house(folder: Path) -> Iterator[House]:
             )
         bootstrap = static_bootstrap(resources, guard=pipe(sockets / "guard.sock"), agent=tcp(replica.port))
         gateway = stack.enter_context(StaticGateway(bootstrap, folder, port=port))
-        client = stack.enter_context(httpx.Client(timeout=30))
+        # Threads share it: a connection kept for one may be closed as idle while another takes it up.
+        one_request_each = httpx.Limits(max_keepalive_connections=0)
+        client = stack.enter_context(httpx.Client(timeout=30, limits=one_request_each))
         house = House(gateway, guard, board, replica, clouds, client)
         eventually(lambda: gateway.health()["local|team/hello"], within_seconds=15)
         yield house
