@@ -50,6 +50,6 @@ generate: install ## Write the CRDs and the API's reference from its definition
 	$(PYTHON) -m tandem_operator.api.crd --write
 	$(PYTHON) -m tandem_operator.api.reference --write
 
-campaigns: prepare ## Measure again what campaigns/ reports (NAME=gateway: one of them) (NAME=gateway: one of them)
+campaigns: prepare ## Measure again what campaigns/ reports (NAME=gateway: one of them)
 	@for campaign in campaigns/$(or $(NAME),*)/run.py; do \
 	  echo "$$campaign"; PYTHONPATH=tests $(PYTHON) "$$campaign" || exit; done
