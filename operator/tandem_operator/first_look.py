@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from tandem_operator.cache import Key
+from tandem_operator.errors import Hold, Retry
 
 MAX_ATTEMPTS: Final = 3
 """An object that fails this often is not waited for any longer: one must not keep all the others from the gateways."""
@@ -25,9 +26,14 @@ class FirstLook:
         self._left.pop(key, None)
         self._check()
 
-    def failed(self, key: Key) -> None:
-        """Say that reconciling ``key`` was not possible this time."""
-        if key not in self._left:
+    def failed(self, key: Key, error: Exception, *, published: bool) -> None:
+        """Say that ``key`` was not reconciled this time, and whether it was published before ``error``.
+
+        An outage says nothing about the object: it is waited for, and gateways keep what they have until then.
+        """
+        if published:
+            self.done(key)
+        if key not in self._left or isinstance(error, Retry | Hold):
             return
         self._left[key] -= 1
         if self._left[key] == 0:

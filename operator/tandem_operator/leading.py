@@ -14,7 +14,7 @@ import aiohttp
 import structlog
 from tandem_contract.documents import Freshness
 
-from tandem_operator import names
+from tandem_operator import names, publish
 from tandem_operator.cache import Key, Kind
 from tandem_operator.clients.cluster import NAMESPACES, Cluster
 from tandem_operator.clients.ray_metrics import RayMetrics
@@ -133,8 +133,8 @@ class Leading:
         async def reconcile(key: Key) -> float | None:
             try:
                 again_seconds = await by_kind[key.kind](key)
-            except Exception:
-                first_look.failed(key)
+            except Exception as error:
+                first_look.failed(key, error, published=publisher.publishes(_owner(key)))
                 raise
             first_look.done(key)
             if again_seconds is not None or self._observing.cache.get(key) is None:
@@ -207,6 +207,12 @@ class Leading:
         if system is None:
             raise Retry("namespace kube-system does not exist")
         return str(system["metadata"]["uid"])
+
+
+def _owner(key: Key) -> str:
+    if key.kind is Kind.ENDPOINT:
+        return publish.endpoint_owner(key.name)
+    return publish.deployment_owner(names.key(key.namespace, key.name))
 
 
 async def _patiently(get: Callable[[], Coroutine[None, None, T]]) -> T:
