@@ -59,8 +59,11 @@ async def plain(source: Path, folder: Path) -> AsyncIterator[str]:
 
             async def healthy() -> bool:
                 server.check()
-                async with session.get(f"{url}/health") as answer:
-                    return answer.status == 200
+                try:
+                    async with session.get(f"{url}/health") as answer:
+                        return answer.status == 200
+                except aiohttp.ClientConnectionError:
+                    return False
 
             await eventually_async(healthy, START_SECONDS)
         yield url
@@ -138,7 +141,7 @@ async def run(rounds: int, requests: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--requests", type=int, default=16, help="per round")
+    parser.add_argument("--requests", type=int, default=8, help="per round")
     options = parser.parse_args()
     facts = campaign.circumstances("make campaigns NAME=replica")
     campaign.write(HERE, facts, asyncio.run(run(options.rounds, options.requests)))
