@@ -116,7 +116,8 @@ class Relay:
         try:
             async with grpc.aio.secure_channel(target, self._credentials(), options=_OPTIONS) as channel:
                 await self._converse(channel, target)
-        except (grpc.aio.AioRpcError, TimeoutError, OSError) as error:
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError, OSError) as error:
+            # InvalidStateError: grpc.aio's word for writing on a call that the operator has just ended.
             why = error.details() if isinstance(error, grpc.aio.AioRpcError) else repr(error)
             _log.info("operator_left", operator=target, why=why, served=self._mirror.synced)
         finally:

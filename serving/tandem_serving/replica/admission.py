@@ -84,7 +84,9 @@ def decide(attempt: Attempt, terms: Terms, *, predicted_seconds: float | None, w
     ``predicted_seconds=None`` means that nothing was measured yet: that is not the same as full. ``waiting`` counts
     requests whose first token is not out.
     """
-    return Decision(_verdict(attempt, terms, predicted_seconds, waiting), _bound(attempt, terms))
+    verdict = _verdict(attempt, terms, predicted_seconds, waiting)
+    # What queues has nowhere else to go: a short bound would turn "full" into a failure, and so into a failover.
+    return Decision(verdict, _last_bound(terms) if verdict is Verdict.QUEUE else _bound(attempt, terms))
 
 
 def missed(attempt: Attempt, terms: Terms) -> Verdict:
@@ -107,6 +109,10 @@ def _verdict(attempt: Attempt, terms: Terms, predicted: float | None, waiting: i
 def _bound(attempt: Attempt, terms: Terms) -> float:
     if _another_replica(attempt) or _next_is_cloud(attempt, terms):
         return BOUND_OBJECTIVES * terms.objective_seconds + BOUND_FLOOR_SECONDS
+    return _last_bound(terms)
+
+
+def _last_bound(terms: Terms) -> float:
     return LAST_BOUND_OBJECTIVES * terms.objective_seconds + LAST_BOUND_FLOOR_SECONDS
 
 

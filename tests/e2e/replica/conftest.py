@@ -12,7 +12,7 @@ from tandem_lab.ray_head import RayHead
 from tandem_operator.api.v1alpha1 import Target
 from tandem_operator.engines.serve_document import App
 
-START_SECONDS = 600
+START_SECONDS = 1200
 QUICK = {"enforce-eager": "true", "kv-cache-memory-bytes": "268435456", "max-num-seqs": "8"}
 """What makes vLLM start soon and small on a CPU: no compilation, and a cache of 256 MiB."""
 

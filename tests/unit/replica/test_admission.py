@@ -102,3 +102,9 @@ def test_the_last_bound_is_longer_than_the_longest_wait_that_is_let_into_the_que
 )
 def test_a_first_token_that_did_not_come(attempt, terms, verdict):
     assert missed(attempt, terms) is verdict
+
+
+def test_what_queues_because_it_may_not_overflow_is_not_made_a_failover_by_a_short_bound():
+    decision = decide(SECOND, FAILS_OVER_ONLY, predicted_seconds=15.0, waiting=0)
+    assert decision.verdict is Verdict.QUEUE
+    assert decision.bound_seconds > 15.0
