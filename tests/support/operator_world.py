@@ -19,8 +19,8 @@ from support.fault_proxy import FaultProxy, Fuse
 from support.recording_gateway import RecordingGateway
 from support.wait import eventually
 
-START_SECONDS: Final = 60
-SETTLE_SECONDS: Final = 90
+START_SECONDS: Final = 120
+SETTLE_SECONDS: Final = 150
 
 FAST: Final[Mapping[str, Any]] = {
     "replica_import_path": "tandem_lab.small_model:build",
