@@ -89,6 +89,11 @@ def decide(attempt: Attempt, terms: Terms, *, predicted_seconds: float | None, w
     return Decision(verdict, _last_bound(terms) if verdict is Verdict.QUEUE else _bound(attempt, terms))
 
 
+def without_room(attempt: Attempt, terms: Terms) -> Verdict:
+    """Return what becomes of a request whose body there is no memory for: the replica is full, not broken."""
+    return _verdict(attempt, terms, None, QUEUE_MOST)
+
+
 def missed(attempt: Attempt, terms: Terms) -> Verdict:
     """Return what becomes of a request whose first token did not come within its bound."""
     return Verdict.REDIRECT if _overflows(attempt, terms) else Verdict.ELSEWHERE

@@ -82,7 +82,9 @@ class Gate:
             except body.TooLargeError:
                 await answers.too_large(body.MOST_BYTES).send(send)
             except body.NoRoomError:
-                await answers.elsewhere(None).send(send)
+                verdict = admission.without_room(call.attempt, terms(config))
+                self._metrics.judged(verdict)
+                await _answer(verdict, call, config, None).send(send)
             except body.ClientGoneError:
                 self._metrics.disconnects.inc()
             else:

@@ -1,7 +1,7 @@
 """What becomes of a request: the whole table."""
 
 import pytest
-from tandem_serving.replica.admission import QUEUE_MOST, Attempt, Terms, Verdict, decide, missed
+from tandem_serving.replica.admission import QUEUE_MOST, Attempt, Terms, Verdict, decide, missed, without_room
 
 OVERFLOWS = Terms(objective_seconds=2.0, overflow=True, cloud=True)
 FAILS_OVER_ONLY = Terms(objective_seconds=2.0, overflow=False, cloud=True)
@@ -108,3 +108,16 @@ def test_what_queues_because_it_may_not_overflow_is_not_made_a_failover_by_a_sho
     decision = decide(SECOND, FAILS_OVER_ONLY, predicted_seconds=15.0, waiting=0)
     assert decision.verdict is Verdict.QUEUE
     assert decision.bound_seconds > 15.0
+
+
+@pytest.mark.parametrize(
+    ("attempt", "terms", "verdict"),
+    [
+        pytest.param(FIRST, OVERFLOWS, Verdict.ELSEWHERE, id="another replica may have room"),
+        pytest.param(SECOND, OVERFLOWS, Verdict.REDIRECT, id="the cloud"),
+        pytest.param(SECOND, FAILS_OVER_ONLY, Verdict.FULL, id="full must not leave as a failover"),
+        pytest.param(BACK, OVERFLOWS, Verdict.FULL, id="back from the cloud"),
+    ],
+)
+def test_a_body_without_room_is_full_and_not_broken(attempt, terms, verdict):
+    assert without_room(attempt, terms) is verdict
