@@ -24,6 +24,15 @@ HERE = Path(__file__).parent
 START_SECONDS = 900
 CONTEXT, TOKENS = 1024, 64
 ARGUMENTS = {"enforce-eager": "true", "kv-cache-memory-bytes": "268435456", "max-num-seqs": "8"}
+ENVIRONMENT = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) - 1)),
+}
+"""For both. Left to themselves, Ray and vLLM choose threads and how processes begin, each in its own way."""
+
 OBJECTIVE_MILLISECONDS = 120_000
 """So generous that admission lets everything in: what is compared is the work, not the policy."""
 
@@ -33,11 +42,10 @@ async def ours(source: Path, folder: Path) -> AsyncIterator[str]:
     cpus = len(os.sched_getaffinity(0))
     spec: dict[str, Any] = {
         "model": {"source": f"file://{source}", "maxModelLen": CONTEXT},
-        # As many CPUs as there are: Ray tells OpenMP to use no more threads than that.
         "local": {"engineArgs": ARGUMENTS, "resources": {"cpu": str(cpus), "memory": "4Gi", "gpus": "0"}},
         "slo": {"timeToFirstTokenMilliseconds": OBJECTIVE_MILLISECONDS},
     }
-    with RayHead(folder / "ray", num_cpus=cpus) as head:
+    with RayHead(folder / "ray", num_cpus=cpus, env=ENVIRONMENT) as head:
         async with bench(head) as on_head:
             app = {**on_head.app("hello", **spec), "import_path": "tandem_serving.replica.app:build"}
             await on_head.engine.apply(app, 1)
@@ -52,9 +60,8 @@ async def plain(source: Path, folder: Path) -> AsyncIterator[str]:
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--host=127.0.0.1", f"--port={port}"]
     command += [f"--model={source}", "--served-model-name=hello", f"--max-model-len={CONTEXT}"]
     command += engine_args.command_line(ARGUMENTS)
-    environment = {"VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
     url = f"http://127.0.0.1:{port}"
-    with Process("vllm", command, log=folder / "vllm.log", env=environment) as server:
+    with Process("vllm", command, log=folder / "vllm.log", env=ENVIRONMENT) as server:
         async with aiohttp.ClientSession() as session:
 
             async def healthy() -> bool:
@@ -135,7 +142,12 @@ async def run(rounds: int, requests: int) -> dict[str, Any]:
         folder = Path(scratch)
         async with plain(source, folder) as theirs, ours(source, folder) as replica:
             urls = {"replica": replica, "vllm": theirs}
-            return {"rounds": rounds, "requests_per_round": requests, **await compare(urls, rounds, requests)}
+            return {
+                "rounds": rounds,
+                "requests_per_round": requests,
+                "environment": ENVIRONMENT,
+                **await compare(urls, rounds, requests),
+            }
 
 
 def main() -> None:
