@@ -4,11 +4,12 @@ import argparse
 import asyncio
 import json
 import os
+import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tandem_lab.ray_head import RayHead
 HERE = Path(__file__).parent
 START_SECONDS = 900
 CONTEXT, TOKENS = 1024, 64
+CONCURRENCIES = (1, 8)
 ARGUMENTS = {"enforce-eager": "true", "kv-cache-memory-bytes": "268435456", "max-num-seqs": "8"}
 ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
@@ -117,46 +119,55 @@ async def one_round(url: str, concurrency: int, requests: int, first: int) -> di
     }
 
 
-async def compare(urls: dict[str, str], rounds: int, requests: int) -> dict[str, Any]:
-    results: dict[str, Any] = {}
-    number = 0
-    for concurrency in (1, 8):
-        found: dict[str, list[dict[str, float]]] = {name: [] for name in urls}
-        for turn in range(rounds + 1):
-            for name in sorted(urls, reverse=bool(turn % 2)):
-                measured = await one_round(urls[name], concurrency, max(requests, concurrency), number)
-                if turn:  # the first warms up
-                    found[name].append(measured)
-            number += max(requests, concurrency)
-        pairs = list(zip(found["replica"], found["vllm"], strict=True))
-        results[f"concurrency_{concurrency}"] = {
-            **{name: {key: campaign.spread([r[key] for r in all_]) for key in all_[0]} for name, all_ in found.items()},
-            **{f"ratio_{key}": campaign.spread([our[key] / their[key] for our, their in pairs]) for key in pairs[0][0]},
-        }
-    return results
+Side = Callable[[Path, Path], AbstractAsyncContextManager[str]]
+Rounds = dict[int, list[dict[str, float]]]
 
 
-async def run(rounds: int, requests: int) -> dict[str, Any]:
-    source = gemma.prepare()
+async def block(side: Side, first: int, rounds: int, requests: int) -> Rounds:
+    """Start one of them, alone on the machine, and return its rounds by concurrency."""
+    found: Rounds = {}
     with tempfile.TemporaryDirectory(prefix="tandem-") as scratch:
-        folder = Path(scratch)
-        async with plain(source, folder) as theirs, ours(source, folder) as replica:
-            urls = {"replica": replica, "vllm": theirs}
-            return {
-                "rounds": rounds,
-                "requests_per_round": requests,
-                "environment": ENVIRONMENT,
-                **await compare(urls, rounds, requests),
-            }
+        async with side(gemma.prepare(), Path(scratch)) as url:
+            for concurrency in CONCURRENCIES:
+                count = max(requests, concurrency)
+                taken = [await one_round(url, concurrency, count, first + at * count) for at in range(rounds + 1)]
+                found[concurrency] = taken[1:]  # the first warms up
+    return found
+
+
+async def run(blocks: int, rounds: int, requests: int) -> dict[str, Any]:
+    found: dict[str, list[Rounds]] = {"replica": [], "vllm": []}
+    for turn in range(blocks):
+        for name, side in (("vllm", plain), ("replica", ours)):
+            found[name].append(await block(side, turn * 10_000, rounds, requests))
+    circumstances = {"blocks": blocks, "rounds_per_block": rounds, "requests_per_round": requests}
+    told = {f"concurrency_{some}": compare(found, some) for some in CONCURRENCIES}
+    return {**circumstances, "environment": ENVIRONMENT, **told}
+
+
+def compare(found: dict[str, list[Rounds]], concurrency: int) -> dict[str, Any]:
+    """Return each side's rounds, and the ratio of their medians block by block."""
+    sides = {name: [done[concurrency] for done in all_] for name, all_ in found.items()}
+    keys = list(sides["vllm"][0][0])
+    told: dict[str, Any] = {
+        name: {key: campaign.spread([one[key] for done in all_ for one in done]) for key in keys}
+        for name, all_ in sides.items()
+    }
+    for key in keys:
+        medians = {name: [statistics.median(one[key] for one in done) for done in all_] for name, all_ in sides.items()}
+        ratios = [ours / theirs for ours, theirs in zip(medians["replica"], medians["vllm"], strict=True)]
+        told[f"ratio_{key}"] = campaign.spread(ratios)
+    return told
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--requests", type=int, default=8, help="per round")
+    parser.add_argument("--blocks", type=int, default=3, help="of each, in turns")
+    parser.add_argument("--rounds", type=int, default=4, help="per block and concurrency")
+    parser.add_argument("--requests", type=int, default=6, help="per round")
     options = parser.parse_args()
     facts = campaign.circumstances("make campaigns NAME=replica")
-    campaign.write(HERE, facts, asyncio.run(run(options.rounds, options.requests)))
+    campaign.write(HERE, facts, asyncio.run(run(options.blocks, options.rounds, options.requests)))
 
 
 if __name__ == "__main__":
