@@ -112,7 +112,7 @@ class Gate:
             on_prompt=lambda tokens: self._board.counted(ticket, tokens),
             on_first_output=lambda: self._board.first_output(ticket),
         )
-        outbox = Outbox(send, ready=watched.first_output.is_set)
+        outbox = Outbox(send, ready=watched.first_output.is_set, gone=lambda: inbox.client_left)
         app = asyncio.create_task(self._run(scope, watched, inbox, outbox))
         left = False
         try:

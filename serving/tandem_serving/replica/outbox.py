@@ -10,17 +10,22 @@ _MOST_HELD_BYTES: Final = 64 * 1024
 
 
 class Outbox:
-    """What the app sends, in order; nothing is out before ``ready`` is true or the response is complete."""
+    """What the app sends, in order; nothing is out before ``ready`` is true or the response is complete.
 
-    def __init__(self, send: Send, *, ready: Callable[[], bool]) -> None:
+    ``gone`` tells whether the client left: vLLM ends an aborted request with a whole response that nobody receives.
+    """
+
+    def __init__(self, send: Send, *, ready: Callable[[], bool], gone: Callable[[], bool]) -> None:
         self._send = send
         self._ready = ready
+        self._gone = gone
         self._held: list[Message] = []
         self._held_bytes = 0
         self._dropped = False
         self.begun = False
         """Something went out."""
         self.complete = False
+        """All went out, to a client that was still there."""
 
     def drop(self) -> None:
         """Send nothing any more: somebody else answers."""
@@ -40,7 +45,7 @@ class Outbox:
         for earlier in held:
             await self._send(earlier)
         await self._send(message)
-        self.complete = self.complete or last
+        self.complete = self.complete or (last and not self._gone())
 
     def _may_go(self, message: Message) -> bool:
         is_body = message["type"] == "http.response.body" and bool(message.get("body"))

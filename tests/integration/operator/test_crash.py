@@ -9,7 +9,7 @@ import itertools
 
 import pytest
 from support.fault_proxy import When
-from support.operator_world import SETTLE_SECONDS, faulty, running_world, serve_app
+from support.operator_world import SETTLE_SECONDS, condition_of, faulty, running_world, serve_app
 from support.wait import eventually
 from tandem_operator import names
 
@@ -56,9 +56,9 @@ def _quietly(arrive):
 def settled(world, ray_head, name, expected_names):
     def check():
         found = world.get(name)
-        assert world.condition("Ready", name) == ("True", "LocalAnswers")
-        assert world.condition("RoutesProgrammed", name) == ("True", "Programmed")
-        assert world.condition("Reconciling", name) == ("", "")
+        assert condition_of(found, "Ready") == ("True", "LocalAnswers")
+        assert condition_of(found, "RoutesProgrammed") == ("True", "Programmed")
+        assert condition_of(found, "Reconciling") == ("", "")
         assert found["metadata"]["finalizers"] == [names.FINALIZER]
         assert found["status"]["names"] == [*expected_names, world.owner_key(name)]
         app = serve_app(ray_head, world, name)

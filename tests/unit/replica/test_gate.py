@@ -232,6 +232,25 @@ async def test_a_client_that_leaves_ends_the_engines_work(first_token):
     assert rig.metric("tandem_replica_engine_requests") == 0
 
 
+async def test_what_vllm_answers_to_a_client_that_left_is_no_answer():
+    """It ends an aborted request of a whole answer with a body ``null``, complete and for nobody."""
+    running = asyncio.Event()
+
+    async def app(scope, receive, send):
+        await receive()
+        running.set()
+        assert (await receive())["type"] == "http.disconnect"
+        await send(START)
+        await send(chunk(b"null", more=False))
+
+    rig = Rig(app, time_to_first_token_milliseconds=60_000)
+    exchange = rig.ask()
+    await asyncio.wait_for(running.wait(), 5)
+    exchange.leave()
+    await exchange.done()
+    assert rig.metric("tandem_replica_disconnects_total") == 1
+
+
 async def test_serve_cancelling_a_request_ends_the_engines_work():
     app = Hanging(START)
     rig = Rig(app, time_to_first_token_milliseconds=60_000)
