@@ -33,6 +33,9 @@ HOP: Final = "x-tandem-hop"
 ENDPOINT: Final = "x-tandem-endpoint"
 """gRPC metadata, not an HTTP header: the CloudEndpoint whose internal listener calls the guard."""
 
+DESTINATION_DIGEST: Final = "x-tandem-destination-digest"
+"""gRPC metadata, not an HTTP header: the digest of the address, authority and region that this listener leads to."""
+
 REASON: Final = "x-tandem-reason"
 """Why a request left local: a ``Reason``. From the replica with its redirect, or from the guard."""
 
