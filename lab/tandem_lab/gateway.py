@@ -18,6 +18,7 @@ from urllib.error import HTTPError, URLError
 from tandem_serving.gateway.bootstrap import make_bootstrap
 from tandem_serving.gateway.config import GatewayConfig
 
+from tandem_lab import exposition
 from tandem_lab.envoy import Envoy
 from tandem_lab.process import Process, free_port
 
@@ -91,9 +92,7 @@ class Gateway:
 
     def metric(self, name: str) -> float | None:
         """Return the sum of a metric's samples, None while it cannot be read."""
-        lines = self.get("/metrics")[1].splitlines()
-        values = [float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
-        return sum(values) if values else None
+        return exposition.total(self.get("/metrics")[1], name)
 
     def start(self) -> Self:
         """Start both; returns at once, see ``ready``."""

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.error import URLError
 
+from tandem_lab import exposition
 from tandem_lab.kubeconfig import write_private
 from tandem_lab.process import Process, free_port
 
@@ -115,14 +116,8 @@ class Operator:
         return self.metric("tandem_leader") == 1.0
 
     def metric(self, name: str) -> float | None:
-        """Return the sum of a metric's samples, None while it cannot be read."""
-        text = self._get("/metrics")
-        if text is None:
-            return None
-        values = [
-            float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))
-        ]
-        return sum(values)
+        """Return the sum of a metric's samples; None while it cannot be read, and without any."""
+        return exposition.total(self._get("/metrics") or "", name)
 
     def _get(self, path: str) -> str | None:
         try:

@@ -125,7 +125,7 @@ def target(port: int) -> Target:
 
 
 def endpoints(cloud: CloudPeer, impostor: CloudPeer, authority: Authority, dead_port: int) -> list[RoutedEndpoint]:
-    stranger = Authority("Somebody else")
+    stranger = Authority()
     return [
         RoutedEndpoint("east", "localhost", cloud.port, "localhost", authority.ca_pem),
         RoutedEndpoint("west", "localhost", cloud.port, "localhost", authority.ca_pem),
