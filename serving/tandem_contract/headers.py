@@ -71,6 +71,9 @@ REQUEST_ID: Final = "x-request-id"
 ATTEMPT_COUNT: Final = "x-envoy-attempt-count"
 """Envoy's own count, from 1; starts again after a redirect."""
 
+LOCAL_ATTEMPTS: Final = "x-tandem-local-attempts"
+"""How many replicas the gateway asks before it looks further: attempts 1 to this one are at replicas."""
+
 RATE_LIMITED: Final = "x-envoy-ratelimited"
 """On a 429: Envoy must not retry it, the answer is final."""
 

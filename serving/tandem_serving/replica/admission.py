@@ -24,8 +24,11 @@ LAST_BOUND_OBJECTIVES: Final = 2 * QUEUE_OBJECTIVES
 LAST_BOUND_FLOOR_SECONDS: Final = 10.0
 """The bound for a request that has nowhere else to go: generous, but a dead engine must not hold it for ever."""
 
-LAST_REPLICA_ATTEMPT: Final = 2
-"""The gateway asks two replicas (where there are two) before it looks further."""
+LOCAL_ATTEMPTS: Final = 2
+"""Replicas that a gateway asks before it looks further, when it does not say."""
+
+LATE_ATTEMPTS: Final = 2
+"""A refusal costs a millisecond, a bound without a token costs seconds: who sat through two of them waits no more."""
 
 
 class Verdict(StrEnum):
@@ -53,6 +56,9 @@ class Attempt:
 
     number: int
     """The gateway's count on this leg, from 1; 0 when nobody counts, so nobody would try again."""
+
+    local_attempts: int = LOCAL_ATTEMPTS
+    """How many replicas the gateway asks at first: attempts beyond are of the end of its chain."""
 
     reason: str | None = None
     """Why it left local before; a request with a reason came back."""
@@ -96,7 +102,8 @@ def without_room(attempt: Attempt, terms: Terms) -> Verdict:
 
 def missed(attempt: Attempt, terms: Terms) -> Verdict:
     """Return what becomes of a request whose first token did not come within its bound."""
-    return Verdict.REDIRECT if _overflows(attempt, terms) else Verdict.ELSEWHERE
+    enough = terms.overflow and _may_leave(attempt, terms) and LATE_ATTEMPTS <= attempt.number <= attempt.local_attempts
+    return Verdict.REDIRECT if enough else Verdict.ELSEWHERE
 
 
 def _verdict(attempt: Attempt, terms: Terms, predicted: float | None, waiting: int) -> Verdict:
@@ -122,11 +129,15 @@ def _last_bound(terms: Terms) -> float:
 
 
 def _another_replica(attempt: Attempt) -> bool:
-    return attempt.reason is None and 0 < attempt.number < LAST_REPLICA_ATTEMPT
+    return attempt.reason is None and 0 < attempt.number < attempt.local_attempts
 
 
 def _next_is_cloud(attempt: Attempt, terms: Terms) -> bool:
-    return attempt.reason is None and attempt.number == LAST_REPLICA_ATTEMPT and terms.cloud and not attempt.stays_local
+    return attempt.number == attempt.local_attempts and _may_leave(attempt, terms)
+
+
+def _may_leave(attempt: Attempt, terms: Terms) -> bool:
+    return attempt.reason is None and terms.cloud and not attempt.stays_local
 
 
 def _overflows(attempt: Attempt, terms: Terms) -> bool:

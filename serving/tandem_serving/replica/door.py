@@ -1,10 +1,11 @@
 """The door of a replica: its prefix, its paths, its health, and the headers that every answer carries.
 
 The outermost ASGI app, called by Ray Serve for each request on the replica's own port. A stale address that meets
-another deployment's replica ends here with 404, because the prefix is wrong.
+another deployment's replica ends here with a 503, because the prefix is wrong: the gateway then asks elsewhere. (Ray
+itself answers 404 to most wrong prefixes; it says no destination, by which the gateway tells it from ours.)
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,7 +17,8 @@ from tandem_serving.replica.gate import Call, Gate, read_call
 from tandem_serving.replica.live import Live
 from tandem_serving.replica.paths import Kind
 
-_LOCAL: Final = (headers.DESTINATION.encode(), b"local")
+_LOCAL: Final = (headers.DESTINATION.encode(), headers.LOCAL.encode())
+_RETRY_AFTER: Final = (b"retry-after", b"1")
 
 Check = Callable[[], Awaitable[None]]
 Drains = Callable[[Scope], Awaitable[bool]]
@@ -47,7 +49,10 @@ class Door:
         inner = {**scope, "root_path": self._prefix}
         call = read_call(inner, path or scope["path"])
         stamped = _stamped(send, call.attempts)
-        kind = paths.kind(scope["method"], path) if path is not None else None
+        if path is None:
+            await answers.unavailable("Another model answers at this address now.").send(stamped)
+            return
+        kind = paths.kind(scope["method"], path)
         if kind is None:
             await answers.not_found(scope["path"]).send(stamped)
         elif kind is Kind.HEALTH:
@@ -83,14 +88,22 @@ class Door:
 
 
 def _stamped(send: Send, attempts: int) -> Send:
-    """Return a ``send`` that says where the answer came from; only our own word for it is believed."""
+    """Return a ``send`` that says where the answer came from; only our own word for it is believed.
+
+    A failure of whatever kind says when to try again: no other server is left when a client sees it.
+    """
     own = [_LOCAL, (headers.ATTEMPTS.encode(), str(attempts).encode())]
     names = {name for name, _ in own}
 
     async def stamped(message: Message) -> None:
         if message["type"] == "http.response.start":
             theirs = [(name, value) for name, value in message.get("headers", []) if name.lower() not in names]
-            message = {**message, "headers": [*theirs, *own]}
+            hints = [] if message["status"] < 500 or _says_when(theirs) else [_RETRY_AFTER]
+            message = {**message, "headers": [*theirs, *own, *hints]}
         await send(message)
 
     return stamped
+
+
+def _says_when(raw: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(name.lower() == b"retry-after" for name, _ in raw)

@@ -50,6 +50,7 @@ def read_call(scope: Scope, path: str) -> Call:
     number = _count(named.get(headers.ATTEMPT_COUNT.encode()))
     attempt = Attempt(
         number=number,
+        local_attempts=_count(named.get(headers.LOCAL_ATTEMPTS.encode())) or admission.LOCAL_ATTEMPTS,
         reason=named.get(headers.REASON.encode()),
         stays_local=named.get(headers.ROUTE.encode(), "").strip().lower() == "local",
     )
@@ -168,6 +169,8 @@ async def _finish(app: Awaitable[None], outbox: Outbox, send: Send) -> None:
     try:
         await asyncio.shield(app)
     except Exception:
+        if outbox.complete:  # Starlette answers first and raises then
+            return
         if outbox.begun:
             raise
         await answers.failed().send(send)

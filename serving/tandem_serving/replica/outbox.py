@@ -1,9 +1,14 @@
-"""A response held back until the engine has given something: until its first byte it can still go elsewhere."""
+"""A response held back until the engine has given something: until its first byte it can still go elsewhere.
+
+A failure that is not JSON (Starlette's own ``Internal Server Error``) never goes out: ours takes its place.
+"""
 
 from collections.abc import Callable
 from typing import Final
 
 from starlette.types import Message, Send
+
+from tandem_serving.replica import answers
 
 _MOST_HELD_BYTES: Final = 64 * 1024
 """More than the head of any stream. Past it the response goes out, first token or not."""
@@ -42,6 +47,10 @@ class Outbox:
             return
         self.begun = True
         held, self._held = self._held, []
+        if held and _is_bare_failure(held[0]):
+            self._dropped = self.complete = True
+            await answers.failed().send(self._send)
+            return
         for earlier in held:
             await self._send(earlier)
         await self._send(message)
@@ -50,3 +59,8 @@ class Outbox:
     def _may_go(self, message: Message) -> bool:
         is_body = message["type"] == "http.response.body" and bool(message.get("body"))
         return is_body and (self._ready() or self._held_bytes > _MOST_HELD_BYTES)
+
+
+def _is_bare_failure(start: Message) -> bool:
+    named = {name.lower(): value for name, value in start.get("headers", [])}
+    return bool(start.get("status", 0) >= 500) and not named.get(b"content-type", b"").startswith(b"application/json")

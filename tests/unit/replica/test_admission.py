@@ -10,6 +10,10 @@ LOCAL_ONLY = Terms(objective_seconds=2.0, overflow=False, cloud=False)
 FIRST = Attempt(1)
 SECOND = Attempt(2)
 LAST = Attempt(3)
+SECOND_OF_FOUR = Attempt(2, local_attempts=4)
+FOURTH_OF_FOUR = Attempt(4, local_attempts=4)
+BEHIND_FOUR = Attempt(5, local_attempts=4)
+SECOND_OF_FOUR_HELD = Attempt(2, local_attempts=4, stays_local=True)
 BACK = Attempt(2, reason="overflow")
 BACK_AT_ONCE = Attempt(1, reason="overflow")
 UNCOUNTED = Attempt(0)
@@ -28,6 +32,10 @@ IN_TIME, LATE, HOPELESS = 2.0, 2.1, 20.1
         pytest.param(SECOND, OVERFLOWS, LATE, Verdict.REDIRECT, id="then the cloud"),
         pytest.param(SECOND, OVERFLOWS, IN_TIME, Verdict.ADMIT, id="the other replica can"),
         pytest.param(SECOND, OVERFLOWS, HOPELESS, Verdict.REDIRECT, id="the cloud, however full"),
+        pytest.param(SECOND_OF_FOUR, OVERFLOWS, LATE, Verdict.ELSEWHERE, id="two more replicas are asked"),
+        pytest.param(FOURTH_OF_FOUR, OVERFLOWS, LATE, Verdict.REDIRECT, id="the last of four, then the cloud"),
+        pytest.param(BEHIND_FOUR, OVERFLOWS, LATE, Verdict.QUEUE, id="four replicas and the clouds: queue"),
+        pytest.param(SECOND_OF_FOUR, LOCAL_ONLY, HOPELESS, Verdict.ELSEWHERE, id="local only: two more replicas"),
         pytest.param(LAST, OVERFLOWS, LATE, Verdict.QUEUE, id="the clouds failed: queue"),
         pytest.param(LAST, OVERFLOWS, HOPELESS, Verdict.FULL, id="the clouds failed and the queue is full"),
         pytest.param(BACK, OVERFLOWS, LATE, Verdict.QUEUE, id="a reason: never redirected again"),
@@ -72,6 +80,7 @@ def test_a_full_queue_takes_nobody_however_fast_it_is_predicted_to_move(attempt,
         pytest.param(FIRST, LOCAL_ONLY, 4.5, id="another replica can be asked, local only"),
         pytest.param(SECOND, OVERFLOWS, 4.5, id="a cloud can be asked"),
         pytest.param(SECOND, FAILS_OVER_ONLY, 4.5, id="a cloud can be asked, as failover"),
+        pytest.param(SECOND_OF_FOUR, LOCAL_ONLY, 4.5, id="a third replica can be asked"),
         pytest.param(SECOND, LOCAL_ONLY, 50.0, id="nobody else can"),
         pytest.param(SECOND_HELD, OVERFLOWS, 50.0, id="nobody else may"),
         pytest.param(LAST, OVERFLOWS, 50.0, id="the clouds failed"),
@@ -94,6 +103,11 @@ def test_the_last_bound_is_longer_than_the_longest_wait_that_is_let_into_the_que
     [
         pytest.param(FIRST, OVERFLOWS, Verdict.ELSEWHERE, id="another replica"),
         pytest.param(SECOND, OVERFLOWS, Verdict.REDIRECT, id="the cloud"),
+        pytest.param(Attempt(1, local_attempts=4), OVERFLOWS, Verdict.ELSEWHERE, id="another replica of four"),
+        pytest.param(SECOND_OF_FOUR, OVERFLOWS, Verdict.REDIRECT, id="two were late: no third is waited for"),
+        pytest.param(SECOND_OF_FOUR_HELD, OVERFLOWS, Verdict.ELSEWHERE, id="two were late, but it may not leave"),
+        pytest.param(SECOND_OF_FOUR, FAILS_OVER_ONLY, Verdict.ELSEWHERE, id="two were late, and late is no overflow"),
+        pytest.param(BEHIND_FOUR, OVERFLOWS, Verdict.ELSEWHERE, id="behind the clouds"),
         pytest.param(SECOND, FAILS_OVER_ONLY, Verdict.ELSEWHERE, id="the gateway's chain says what is next"),
         pytest.param(SECOND_HELD, OVERFLOWS, Verdict.ELSEWHERE, id="it may not leave"),
         pytest.param(BACK, OVERFLOWS, Verdict.ELSEWHERE, id="never redirected again"),

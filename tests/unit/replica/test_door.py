@@ -65,14 +65,38 @@ async def test_the_app_sees_its_prefix_as_root_path():
     assert exchange.body == b"/app /app/v1/models"
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/app2/v1/models", "/other/v1/models", "/app", "/app/pause", "/"])
-async def test_a_stale_address_or_an_unlisted_path_is_404_with_a_destination(path):
+@pytest.mark.parametrize("path", ["/app/pause", "/app/", "/app//v1/models"])
+async def test_an_unlisted_path_is_404_with_a_destination(path):
     rig = Rig()
     exchange = await rig.get(path)
     assert exchange.status == 404
     assert exchange.headers["x-tandem-destination"] == "local"
     assert json.loads(exchange.body)["error"]["code"] == "not_found"
     assert rig.app.seen == []
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/app2/v1/models", "/other/v1/models", "/app", "/"])
+async def test_a_stale_address_is_asked_elsewhere(path):
+    rig = Rig()
+    exchange = await rig.get(path)
+    assert (exchange.status, exchange.headers["retry-after"]) == (503, "1")
+    assert json.loads(exchange.body)["error"]["code"] == "replica_unavailable"
+    assert "x-envoy-ratelimited" not in exchange.headers
+    assert rig.app.seen == []
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "retry_after"), [(500, [], "1"), (500, [(b"Retry-After", b"9")], "9"), (400, [], None)]
+)
+async def test_every_failure_says_when_to_try_again(status, said, retry_after):
+    rig = Rig()
+
+    async def app(_scope, _receive, send):
+        await send({"type": "http.response.start", "status": status, "headers": said})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    rig.door._app = app
+    assert (await rig.get("/app/version")).headers.get("retry-after") == retry_after
 
 
 async def test_the_wrong_method_names_the_right_one():
@@ -84,7 +108,7 @@ async def test_health_is_ok_only_while_this_replica_can_answer():
     rig = Rig()
     health = "/app/tandem/healthz"
     assert (await rig.get(health)).status == 200
-    assert (await rig.get("/other/tandem/healthz")).status == 404
+    assert (await rig.get("/other/tandem/healthz")).status == 503
     rig.draining = True
     assert (await rig.get(health)).status == 503
     rig.draining, rig.dead = False, True

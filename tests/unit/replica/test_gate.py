@@ -278,6 +278,11 @@ async def test_a_client_that_leaves_while_it_sends_is_no_request():
     [
         pytest.param(FIRST, {}, 503, {}, id="first attempt: another replica"),
         pytest.param(SECOND, {}, 307, {"x-tandem-reason": "overflow"}, id="second attempt: the cloud"),
+        pytest.param({**SECOND, "x-tandem-local-attempts": "3"}, {}, 503, {}, id="second of three: another replica"),
+        pytest.param(
+            {"x-envoy-attempt-count": "3", "x-tandem-local-attempts": "3"}, {}, 307, {}, id="third of three: the cloud"
+        ),
+        pytest.param({**SECOND, "x-tandem-local-attempts": "many"}, {}, 307, {}, id="not a number: of two"),
         pytest.param(BACK, {}, 429, {"x-envoy-ratelimited": "true", "retry-after": "30"}, id="came back: final"),
         pytest.param(SECOND, {"cloud": False}, 429, {"x-envoy-ratelimited": "true"}, id="local only: final"),
         pytest.param(
@@ -332,6 +337,32 @@ async def test_an_app_that_fails_before_its_first_byte_is_a_proper_500():
     exchange = await Rig(failing).ask().done()
     assert exchange.status == 500
     assert b"secret" not in exchange.body
+
+
+async def test_the_bare_failure_of_a_framework_is_told_in_openais_shape():
+    """Starlette answers in plain text, whole, and raises then."""
+
+    async def failing(_scope, receive, send):
+        await receive()
+        await send({**START, "status": 500, "headers": [(b"content-type", b"text/plain; charset=utf-8")]})
+        await send(chunk(b"Internal Server Error", more=False))
+        raise ValueError("secret detail")
+
+    rig = Rig(failing)
+    exchange = await rig.ask().done()
+    assert (exchange.status, exchange.headers["retry-after"]) == (500, "1")
+    assert json.loads(exchange.body)["error"]["code"] == "replica_failed"
+    assert rig.metric("tandem_replica_disconnects_total") == 0
+
+
+async def test_vllms_own_failure_passes_through():
+    async def failing(_scope, receive, send):
+        await receive()
+        await send({**START, "status": 500, "headers": [(b"content-type", b"application/json")]})
+        await send(chunk(b'{"error": {}}', more=False))
+
+    exchange = await Rig(failing).ask().done()
+    assert (exchange.status, exchange.body) == (500, b'{"error": {}}')
 
 
 async def test_an_app_that_fails_in_the_middle_breaks_the_connection():
