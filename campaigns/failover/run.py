@@ -102,7 +102,7 @@ def publish(operator: XdsOperator, replicas: int, provider: Provider) -> list[st
         models={OFFERED: 400_000},
     )
     credential = Credential(endpoint="east", authorization=SecretStr(f"Bearer {key}"))
-    compiled = compile_endpoint(RoutedEndpoint("east", host, port, host, authority))
+    compiled = compile_endpoint(RoutedEndpoint("east", f"https://{host}:{port}/v1", "eu-de", authority))
     operator.put("freshness", [], [Freshness(observed_seconds=int(datetime.now(UTC).timestamp()))])
     operator.put("endpoint/east", compiled, [endpoint, credential])
     owners = ["endpoint/east"]

@@ -41,16 +41,31 @@ def escalated_cluster(model: str) -> str:
     return f"escalated|{model}"
 
 
+def home_cluster(model: str) -> str:
+    """Return the Envoy cluster of a request that must stay on the premises."""
+    return f"home|{model}"
+
+
 def local_cluster(deployment: str) -> str:
     """Return the Envoy cluster of a deployment's replicas; ``deployment`` is ``namespace/name``."""
     return f"local|{deployment}"
 
 
 def cloud_cluster(endpoint: str) -> str:
-    """Return the Envoy cluster (and internal listener) that leads through the guard to an endpoint."""
+    """Return the Envoy cluster that leads into an endpoint's internal listener, where the guard is asked."""
     return f"cloud|{endpoint}"
 
 
-def upstream_cluster(endpoint: str) -> str:
-    """Return the Envoy cluster of the provider itself, behind the guard."""
+def way_out_listener(endpoint: str, destination: str) -> str:
+    """Return the internal listener of an endpoint as long as it leads to ``destination`` (a digest)."""
+    return f"cloud|{endpoint}|{destination}"
+
+
+def upstream_cluster(endpoint: str, destination: str) -> str:
+    """Return the Envoy cluster of the provider itself, behind the guard; ``destination`` is the digest of its place."""
+    return f"{upstream_statistics(endpoint)}|{destination}"
+
+
+def upstream_statistics(endpoint: str) -> str:
+    """Return what Envoy's numbers about a provider are called, whatever its address was."""
     return f"upstream|{endpoint}"

@@ -6,7 +6,6 @@ leaves. A Secret that could not be *read* changes nothing: what was published st
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
 
 import structlog
 from tandem_contract.documents import Document
@@ -128,9 +127,5 @@ def way_out(endpoint: CloudEndpoint, resolved: Resolved) -> list[Message]:
     """Return Envoy's resources for ``endpoint``; none while the certificates that it asks for are missing."""
     if resolved.ca is not None:
         return []
-    url = urlsplit(endpoint.spec.url)
-    host = url.hostname or ""
-    routed = RoutedEndpoint(
-        endpoint.metadata.name, host=host, port=url.port or 443, server_name=host, ca_pem=resolved.ca_pem
-    )
-    return compile_endpoint(routed)
+    spec = endpoint.spec
+    return compile_endpoint(RoutedEndpoint(endpoint.metadata.name, spec.url, spec.region, resolved.ca_pem))

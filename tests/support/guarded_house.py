@@ -186,7 +186,9 @@ def guarded_house(folder: Path) -> Iterator[House]:
         port = free_port()
         resources = [*compile_gateway(GatewaySettings(address="127.0.0.1", port=port))]
         for name, cloud in clouds.items():
-            resources += compile_endpoint(RoutedEndpoint(name, "localhost", cloud.port, "localhost", cloud.ca_pem))
+            resources += compile_endpoint(
+                RoutedEndpoint(name, f"https://localhost:{cloud.port}/v1", "eu-de", cloud.ca_pem)
+            )
         for name, prefix in DEPLOYMENTS.items():
             targets = (Target(replica="one", address="127.0.0.1", port=replica.port),) if name == "hello" else ()
             resources += compile_deployment(

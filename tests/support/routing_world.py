@@ -127,9 +127,13 @@ def target(port: int) -> Target:
 def endpoints(cloud: CloudPeer, impostor: CloudPeer, authority: Authority, dead_port: int) -> list[RoutedEndpoint]:
     stranger = Authority()
     return [
-        RoutedEndpoint("east", "localhost", cloud.port, "localhost", authority.ca_pem),
-        RoutedEndpoint("west", "localhost", cloud.port, "localhost", authority.ca_pem),
-        RoutedEndpoint("down", "localhost", dead_port, "localhost", authority.ca_pem),
-        RoutedEndpoint("impostor", "localhost", impostor.port, "localhost", authority.ca_pem),
-        RoutedEndpoint("untrusted", "localhost", cloud.port, "localhost", stranger.ca_pem),
+        way_out("east", cloud.port, authority.ca_pem),
+        way_out("west", cloud.port, authority.ca_pem),
+        way_out("down", dead_port, authority.ca_pem),
+        way_out("impostor", impostor.port, authority.ca_pem),
+        way_out("untrusted", cloud.port, stranger.ca_pem),
     ]
+
+
+def way_out(name: str, port: int, ca_pem: str) -> RoutedEndpoint:
+    return RoutedEndpoint(name, f"https://localhost:{port}/v1", "eu-de", ca_pem)

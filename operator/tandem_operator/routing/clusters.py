@@ -19,11 +19,6 @@ HEALTH_PATH: Final = "/tandem/healthz"
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-def home_cluster(model: str) -> str:
-    """Return the Envoy cluster of a request that must stay on the premises."""
-    return f"home|{model}"
-
-
 def make_clusters(deployment: RoutedDeployment) -> Iterator[Message]:
     """Yield the replicas' cluster, and three chains per model name.
 
@@ -39,7 +34,7 @@ def make_clusters(deployment: RoutedDeployment) -> Iterator[Message]:
     for model in deployment.names:
         yield _make_chain(names.model_cluster(model), first, deployment)
         yield _make_chain(names.escalated_cluster(model), redirected, deployment)
-        yield _make_chain(home_cluster(model), home, deployment)
+        yield _make_chain(names.home_cluster(model), home, deployment)
 
 
 def _make_replicas(deployment: RoutedDeployment) -> Message:

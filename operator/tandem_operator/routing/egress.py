@@ -1,7 +1,10 @@
 """The way out (LDS, CDS): per endpoint one internal listener, guard first, then TLS. Called by `compile_endpoint`.
 
-``cloud|<endpoint>`` is a hop to the internal listener of the same name; only that listener names
-``upstream|<endpoint>``. There is no other way out of the gateway.
+``cloud|<endpoint>`` is a hop to the internal listener ``cloud|<endpoint>|<destination>``; only that listener names
+``upstream|<endpoint>|<destination>``. There is no other way out of the gateway.
+
+An edited endpoint is another destination, so its listener and its provider are new ones and never a mixture: while
+Envoy has one half, or has refused it, the hop leads nowhere and the request goes on to its next member.
 """
 
 from collections.abc import Iterator
@@ -22,6 +25,7 @@ SYSTEM_ROOTS: Final = "/etc/ssl/certs/ca-certificates.crt"
 def make_hop(endpoint: RoutedEndpoint) -> Message:
     """Return the cluster that leads into the internal listener."""
     name = names.cloud_cluster(endpoint.name)
+    listener = names.way_out_listener(endpoint.name, endpoint.destination)
     return {
         "@type": CLUSTER,
         "name": name,
@@ -29,22 +33,24 @@ def make_hop(endpoint: RoutedEndpoint) -> Message:
         "connect_timeout": "1s",
         "circuit_breakers": BREAKERS,
         "per_connection_buffer_limit_bytes": CONNECTION_BUFFER_BYTES,
-        "load_assignment": _one_address(name, {"address": {"envoy_internal_address": {"server_listener_name": name}}}),
+        "load_assignment": _one_address(
+            name, {"address": {"envoy_internal_address": {"server_listener_name": listener}}}
+        ),
     }
 
 
 def make_way_out(endpoint: RoutedEndpoint, bounds: Bounds) -> Message:
     """Return the internal listener."""
-    name = names.cloud_cluster(endpoint.name)
+    name = names.way_out_listener(endpoint.name, endpoint.destination)
     manager = typed(
         "filters.network.http_connection_manager.v3.HttpConnectionManager",
-        stat_prefix=name,
+        stat_prefix=names.cloud_cluster(endpoint.name),
         generate_request_id=False,
         preserve_external_request_id=True,
         stream_idle_timeout=seconds(bounds.cloud_silence),
         # Without it a guard that died costs the client a second.
         delayed_close_timeout="0s",
-        http_filters=[_guard(endpoint.name, bounds), _nothing_of_ours(), _router()],
+        http_filters=[_guard(endpoint, bounds), _nothing_of_ours(), _router()],
         route_config={"name": name, "virtual_hosts": [_only_upstream(endpoint, bounds)]},
     )
     return {
@@ -60,11 +66,12 @@ def make_way_out(endpoint: RoutedEndpoint, bounds: Bounds) -> Message:
 
 def make_upstream(endpoint: RoutedEndpoint) -> Message:
     """Return the provider's own cluster: TLS, its certificate checked against its name."""
-    name = names.upstream_cluster(endpoint.name)
+    name = names.upstream_cluster(endpoint.name, endpoint.destination)
     address = {"socket_address": {"address": endpoint.host, "port_value": endpoint.port}}
     return {
         "@type": CLUSTER,
         "name": name,
+        "alt_stat_name": names.upstream_statistics(endpoint.name),
         "type": "LOGICAL_DNS",
         "dns_lookup_family": "V4_PREFERRED",
         # A gateway that starts with its link cut must serve what is local at once.
@@ -76,7 +83,7 @@ def make_upstream(endpoint: RoutedEndpoint) -> Message:
         "transport_socket": extension(
             "envoy.transport_sockets.tls",
             "transport_sockets.tls.v3.UpstreamTlsContext",
-            sni=endpoint.server_name,
+            sni=endpoint.host,
             common_tls_context={
                 "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
                 "validation_context": _trusts(endpoint),
@@ -97,18 +104,21 @@ def _trusts(endpoint: RoutedEndpoint) -> Message:
     authorities = {"filename": SYSTEM_ROOTS} if endpoint.ca_pem is None else {"inline_string": endpoint.ca_pem}
     return {
         "trusted_ca": authorities,
-        "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": endpoint.server_name}}],
+        "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": endpoint.host}}],
     }
 
 
-def _guard(endpoint: str, bounds: Bounds) -> Message:
+def _guard(endpoint: RoutedEndpoint, bounds: Bounds) -> Message:
     return extension(
         "envoy.filters.http.ext_proc",
         "filters.http.ext_proc.v3.ExternalProcessor",
         grpc_service={
             "envoy_grpc": {"cluster_name": "guard"},
-            # Which endpoint this is: from the configuration, where no client and no upstream can write.
-            "initial_metadata": [{"key": headers.ENDPOINT, "value": endpoint}],
+            # Which way out this is: from the configuration, where no client and no upstream can write.
+            "initial_metadata": [
+                {"key": headers.ENDPOINT, "value": endpoint.name},
+                {"key": headers.DESTINATION_DIGEST, "value": endpoint.destination},
+            ],
         },
         failure_mode_allow=False,
         # The route was chosen by headers that do not leave: it stays, whatever the guard rewrites.
@@ -147,7 +157,7 @@ def _only_upstream(endpoint: RoutedEndpoint, bounds: Bounds) -> Message:
     return {
         "name": "upstream",
         "domains": ["*"],
-        "routes": list(_to_upstream(names.upstream_cluster(endpoint.name), bounds)),
+        "routes": list(_to_upstream(names.upstream_cluster(endpoint.name, endpoint.destination), bounds)),
     }
 
 

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 from tandem_operator import names
 from tandem_operator.api.v1alpha1 import Target
+from tandem_operator.routing.destination import HTTPS, destination_digest
 
 
 @dataclass(frozen=True)
@@ -41,13 +43,24 @@ class RoutedEndpoint:
     """One CloudEndpoint, as Envoy needs to see it: never its credential."""
 
     name: str
-    host: str
-    port: int
-    server_name: str
-    """TLS server name, which the provider's certificate must carry."""
+    url: str
+    """Its base URL. The provider's certificate must carry the host's name."""
 
+    region: str
     ca_pem: str | None = None
     """Authorities that may have signed that certificate; None = those of the gateway's system."""
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.url).port or HTTPS
+
+    @property
+    def destination(self) -> str:
+        return destination_digest(self.url, region=self.region, ca_pem=self.ca_pem)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Final
 
 from tandem_contract import headers
 
+from tandem_operator import names
 from tandem_operator.routing import routes
 from tandem_operator.routing.access_log import make_access_log
 from tandem_operator.routing.door import make_early_mutations
@@ -14,6 +15,7 @@ from tandem_operator.routing.proto import LISTENER, Message, extension, from_ads
 from tandem_operator.routing.replies import make_local_replies
 
 NAME: Final = "gateway"
+_NAMED: Final = "%REQUEST_BODY(model)%"
 _REDIRECTED: Final = {
     "error": {"message": "Redirected more than once.", "type": "server_error", "param": None, "code": "unavailable"}
 }
@@ -55,10 +57,10 @@ def _buffer() -> Message:
 def _transform() -> Message:
     """Return the filter that writes the clusters into headers: the prefix keeps a client from naming any other."""
     from_body = {
-        headers.MODEL: "model|%REQUEST_BODY(model)%",
-        headers.ESCALATED: "escalated|%REQUEST_BODY(model)%",
-        headers.HOME: "home|%REQUEST_BODY(model)%",
-        headers.REQUESTED: "%REQUEST_BODY(model)%",
+        headers.MODEL: names.model_cluster(_NAMED),
+        headers.ESCALATED: names.escalated_cluster(_NAMED),
+        headers.HOME: names.home_cluster(_NAMED),
+        headers.REQUESTED: _NAMED,
         headers.STREAM: "%REQUEST_BODY(stream)%",
     }
     return extension(

@@ -13,6 +13,7 @@ from typing import Final
 
 from tandem_contract import headers
 
+from tandem_operator import names
 from tandem_operator.routing.inputs import Bounds
 from tandem_operator.routing.limits import BODY_BYTES
 from tandem_operator.routing.proto import ROUTES, Message, bounded, header
@@ -25,7 +26,7 @@ _NO_LONGER_NEEDED: Final = ["authorization", "proxy-authorization", "x-api-key",
 """A client's credentials are for this gateway: replicas, agent and clouds get none of them."""
 
 _SAYS_STREAM: Final[Message] = {"name": headers.STREAM, "string_match": {"exact": "true"}}
-_NAMES_NO_MODEL: Final[Message] = {"name": headers.MODEL, "string_match": {"exact": "model|"}}
+_NAMES_NO_MODEL: Final[Message] = {"name": headers.MODEL, "string_match": {"exact": names.model_cluster("")}}
 """What `transform` writes for a field that is absent, null or empty."""
 
 _IS_REDIRECTED: Final[Message] = {"name": headers.TOKEN, "present_match": True}
@@ -83,10 +84,10 @@ def _inference(bounds: Bounds) -> Iterator[Message]:
     shared, local, any_ = _one_of(SHARED_PATHS), _one_of(LOCAL_PATHS), _one_of((*SHARED_PATHS, *LOCAL_PATHS))
     yield _refuse({**any_, "headers": [_method("POST"), _NAMES_NO_MODEL]}, 400, "You must provide a `model`.")
     for stream in (True, False):
-        yield _to_chain(local, headers.HOME, "home|", stream, bounds, add=[_STAY])
-        yield _to_chain(shared, headers.HOME, "home|", stream, bounds, when=[_STAYS_HOME], add=[_STAY])
-        yield _to_chain(shared, headers.ESCALATED, "escalated|", stream, bounds, when=[_IS_REDIRECTED])
-        yield _to_chain(shared, headers.MODEL, "model|", stream, bounds, redirects=_REDIRECTS)
+        yield _to_chain(local, headers.HOME, names.home_cluster(""), stream, bounds, add=[_STAY])
+        yield _to_chain(shared, headers.HOME, names.home_cluster(""), stream, bounds, when=[_STAYS_HOME], add=[_STAY])
+        yield _to_chain(shared, headers.ESCALATED, names.escalated_cluster(""), stream, bounds, when=[_IS_REDIRECTED])
+        yield _to_chain(shared, headers.MODEL, names.model_cluster(""), stream, bounds, redirects=_REDIRECTS)
 
 
 def _to_chain(

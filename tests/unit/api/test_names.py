@@ -36,7 +36,8 @@ def test_a_name_of_one_kind_of_cluster_is_never_one_of_another():
         names.escalated_cluster,
         names.local_cluster,
         names.cloud_cluster,
-        names.upstream_cluster,
+        lambda endpoint: names.upstream_cluster(endpoint, "0123456789abcdef"),
+        names.home_cluster,
     )
 
     made = {make(given) for make, given in product(kinds, ("a", "a/b", "model", "cloud"))}

@@ -38,12 +38,19 @@ def test_chains_carry_who_they_are() -> None:
 
 
 def test_an_endpoint_is_a_hop_a_guarded_listener_and_a_provider() -> None:
-    resources = compile_endpoint(RoutedEndpoint("east", "api.example.com", 8443, "api.example.com"))
-    assert [(r["@type"].rpartition(".")[2], r["name"]) for r in resources] == [
+    east = RoutedEndpoint("east", "https://api.example.com:8443/v1", "eu-de")
+    assert [(r["@type"].rpartition(".")[2], r["name"]) for r in compile_endpoint(east)] == [
         ("Cluster", "cloud|east"),
-        ("Cluster", "upstream|east"),
-        ("Listener", "cloud|east"),
+        ("Cluster", f"upstream|east|{east.destination}"),
+        ("Listener", f"cloud|east|{east.destination}"),
     ]
+
+
+def test_another_place_shares_nothing_with_the_old_one_but_the_hop() -> None:
+    """So no half of an edit can meet the other half of what was before."""
+    here = compile_endpoint(RoutedEndpoint("east", "https://api.example.com/v1", "eu-de"))
+    there = compile_endpoint(RoutedEndpoint("east", "https://api.example.com/v1", "us-va"))
+    assert named(here) & named(there) == {"cloud|east"}
 
 
 def named(resources: list[dict[str, object]]) -> set[object]:

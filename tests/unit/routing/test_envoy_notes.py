@@ -20,7 +20,7 @@ HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 MEBIBYTES_16 = 16 * 1024 * 1024
 
 CHAT = RoutedDeployment("ns", "chat", ("chat", "ns/chat"), "/app", ("east", "west"), fails_over=True, overflows=True)
-EAST = RoutedEndpoint("east", "api.example.com", 443, "api.example.com")
+EAST = RoutedEndpoint("east", "https://api.example.com/v1", "eu-de")
 
 
 def manager_of(listener: Message) -> Message:
@@ -235,7 +235,7 @@ def test_the_access_log_has_no_body_and_no_credential() -> None:
 
 
 def test_a_provider_whose_name_cannot_be_resolved_does_not_hold_up_envoys_start() -> None:
-    (upstream,) = (resource for resource in compile_endpoint(EAST) if resource["name"] == "upstream|east")
+    (upstream,) = (resource for resource in compile_endpoint(EAST) if resource["name"].startswith("upstream|east|"))
     assert upstream["wait_for_warm_on_init"] is False
 
 

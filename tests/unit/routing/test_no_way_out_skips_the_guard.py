@@ -27,9 +27,8 @@ any_name = st.one_of(
 endpoints = st.builds(
     RoutedEndpoint,
     name=any_name,
-    host=st.sampled_from(["api.example.com", "localhost"]),
-    port=st.integers(1, 65535),
-    server_name=st.just("api.example.com"),
+    url=st.builds("https://{}:{}/v1".format, st.sampled_from(["api.example.com", "localhost"]), st.integers(1, 65535)),
+    region=st.sampled_from(["eu-de", "us-va"]),
     ca_pem=st.one_of(st.none(), st.just("PEM")),
 )
 targets = st.builds(
@@ -68,12 +67,14 @@ def test_only_the_gateway_listens_on_a_socket(
 @settings(deadline=None)
 @given(endpoints)
 def test_every_way_out_checks_the_providers_certificate(endpoint: RoutedEndpoint) -> None:
-    (upstream,) = (c for c in compile_endpoint(endpoint) if c["name"] == f"upstream|{endpoint.name}")
+    (upstream,) = (
+        c for c in compile_endpoint(endpoint) if c["name"] == f"upstream|{endpoint.name}|{endpoint.destination}"
+    )
     tls = upstream["transport_socket"]["typed_config"]
     validation = tls["common_tls_context"]["validation_context"]
-    assert tls["sni"] == endpoint.server_name
+    assert tls["sni"] == endpoint.host
     assert validation["trusted_ca"].keys() == ({"inline_string"} if endpoint.ca_pem else {"filename"})
-    assert [san["matcher"]["exact"] for san in validation["match_typed_subject_alt_names"]] == [endpoint.server_name]
+    assert [san["matcher"]["exact"] for san in validation["match_typed_subject_alt_names"]] == [endpoint.host]
 
 
 def compiled(some_deployments: list[RoutedDeployment], some_endpoints: list[RoutedEndpoint]) -> list[Message]:
@@ -84,14 +85,18 @@ def compiled(some_deployments: list[RoutedDeployment], some_endpoints: list[Rout
     ]
 
 
+ENDPOINT = RoutedEndpoint("c", "https://api.example.com/v1", "eu-de")
+UPSTREAM = f"upstream|c|{ENDPOINT.destination}"
+INNER = f"cloud|c|{ENDPOINT.destination}"
+
+
 def a_snapshot() -> Snapshot:
     deployment = RoutedDeployment("ns", "a", ("a",), "/app", ("c",), fails_over=True, overflows=True)
-    endpoint = RoutedEndpoint("c", "api.example.com", 443, "api.example.com")
-    return Snapshot.of(copy.deepcopy(compiled([deployment], [endpoint])))
+    return Snapshot.of(copy.deepcopy(compiled([deployment], [ENDPOINT])))
 
 
 def inner_filter(snapshot: Snapshot) -> dict[str, Any]:
-    manager = snapshot.listeners["cloud|c"]["filter_chains"][0]["filters"][0]["typed_config"]
+    manager = snapshot.listeners[INNER]["filter_chains"][0]["filters"][0]["typed_config"]
     guard: dict[str, Any] = manager["http_filters"][0]["typed_config"]
     return guard
 
@@ -102,7 +107,7 @@ def forget_a_prefix(snapshot: Snapshot) -> None:
 
 
 def skip_the_hop(snapshot: Snapshot) -> None:
-    snapshot.clusters["model|a"]["cluster_type"]["typed_config"]["clusters"].append({"name": "upstream|c"})
+    snapshot.clusters["model|a"]["cluster_type"]["typed_config"]["clusters"].append({"name": UPSTREAM})
 
 
 def fail_open(snapshot: Snapshot) -> None:
@@ -118,25 +123,25 @@ def ask_another(snapshot: Snapshot) -> None:
 
 
 def put_the_router_first(snapshot: Snapshot) -> None:
-    snapshot.listeners["cloud|c"]["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"].reverse()
+    snapshot.listeners[INNER]["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"].reverse()
 
 
 def open_a_port(snapshot: Snapshot) -> None:
-    snapshot.listeners["cloud|c"]["address"] = {"socket_address": {"address": "0.0.0.0", "port_value": 1}}
+    snapshot.listeners[INNER]["address"] = {"socket_address": {"address": "0.0.0.0", "port_value": 1}}
 
 
 def route_to_the_provider(snapshot: Snapshot) -> None:
-    route = {"match": {"prefix": "/"}, "route": {"cluster": "upstream|c"}}
+    route = {"match": {"prefix": "/"}, "route": {"cluster": UPSTREAM}}
     snapshot.routes["gateway"]["virtual_hosts"][0]["routes"].append(route)
 
 
 def mirror(snapshot: Snapshot) -> None:
     routes = snapshot.routes["gateway"]["virtual_hosts"][0]["routes"]
-    routes[0]["route"] = {"cluster": "agent", "request_mirror_policies": [{"cluster": "upstream|c"}]}
+    routes[0]["route"] = {"cluster": "agent", "request_mirror_policies": [{"cluster": UPSTREAM}]}
 
 
 def point_the_hop_outside(snapshot: Snapshot) -> None:
-    snapshot.clusters["cloud|c"] = snapshot.clusters["upstream|c"] | {"name": "cloud|c"}
+    snapshot.clusters["cloud|c"] = snapshot.clusters[UPSTREAM] | {"name": "cloud|c"}
 
 
 @pytest.mark.parametrize(
