@@ -4,29 +4,20 @@
 Serve hands it to ``reconfigure`` at the start and at every change, without a restart.
 """
 
-import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any
 
-from prometheus_client import REGISTRY
 from ray import serve
 from ray.serve import Application
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp
 from tandem_contract.documents import EngineConfig, LiveConfig
 
-from tandem_serving.replica.door import Door
+from tandem_serving.replica.assembly import assemble
 from tandem_serving.replica.engine import Engine
 from tandem_serving.replica.engine_config import read_engine_config
-from tandem_serving.replica.gate import Gate
 from tandem_serving.replica.live import Live
-from tandem_serving.replica.metrics import ReplicaMetrics
-from tandem_serving.replica.prediction import Predictor
-from tandem_serving.replica.queue_board import Board
 
 Start = Callable[[EngineConfig], Awaitable[Engine]]
-
-_PROBE_SECONDS: Final = 2.0
 
 
 @serve.deployment(name="replica")  # limits and times are the operator's, in the application's document
@@ -38,7 +29,7 @@ class Replica:
         engine_config = read_engine_config(config)
         self._live = Live()
         self._engine = await start(engine_config)
-        self._door = _assemble(engine_config, self._engine, self._live)
+        self._door = assemble(engine_config, self._engine, self._live)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         return self._door
@@ -64,37 +55,3 @@ def application(args: Mapping[str, Any], start: Start) -> Application:
     config = read_engine_config(args)
     bound: Application = Replica.bind(config.model_dump(mode="json"), start)  # type: ignore[attr-defined]  # Serve's decorators hide the class
     return bound
-
-
-def _assemble(config: EngineConfig, engine: Engine, live: Live) -> Door:
-    metrics = ReplicaMetrics(REGISTRY, config.deployment)
-    board = Board(
-        Predictor(anchors=tuple(engine.calibration)),
-        slots=engine.slots,
-        most_tokens=engine.most_tokens,
-        metrics=metrics,
-        clock=time.monotonic,
-    )
-    gate = Gate(engine.asgi, board=board, live=live, metrics=metrics)
-    return Door(config.prefix, app=engine.asgi, gate=gate, live=live, check=engine.check, drains=drains)
-
-
-async def drains(scope: Scope) -> bool:
-    """Ask Serve's own health path, on the port that this request came in on: it fails once the replica is to go."""
-    server = scope.get("server")
-    if not server or server[1] is None:
-        return False
-    try:
-        async with asyncio.timeout(_PROBE_SECONDS):
-            return await _status(server[0], server[1], "/-/healthz") == 503
-    except (OSError, TimeoutError, ValueError, IndexError):
-        return False
-
-
-async def _status(host: str, port: int, path: str) -> int:
-    reader, writer = await asyncio.open_connection(host, port)
-    try:
-        writer.write(f"GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode())
-        return int((await reader.readline()).split()[1])
-    finally:
-        writer.close()
