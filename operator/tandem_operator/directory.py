@@ -1,16 +1,18 @@
 """Who refers to whom, kept up to date change by change. Pure; ``handlers`` feeds it, ``reconcile`` asks it.
 
-An object that does not parse is not in here: it claims no name, uses no endpoint, and its own reconcile says why.
+A ModelDeployment that does not parse keeps what it referred to when it last did, see ``references``. A CloudEndpoint that
+does not parse is not in here: nothing leaves through it. Either's own reconcile says why.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from tandem_operator import naming
-from tandem_operator.api.v1alpha1 import CloudEndpoint, ModelDeployment, Raw
+from tandem_operator.api.v1alpha1 import CloudEndpoint, ModelDeployment, ObjectMeta, Raw
 from tandem_operator.cache import Change, Key, Kind
 from tandem_operator.errors import Reject
 from tandem_operator.parsing import T, parse
+from tandem_operator.references import References, last_known, references
 
 
 class Directory:
@@ -18,6 +20,7 @@ class Directory:
 
     def __init__(self) -> None:
         self._deployments: dict[Key, ModelDeployment] = {}
+        self._references: dict[Key, References] = {}
         self._endpoints: dict[str, CloudEndpoint] = {}
         self._labels: dict[str, Mapping[str, str]] = {}
         self._claims: defaultdict[str, set[Key]] = defaultdict(set)
@@ -35,6 +38,7 @@ class Directory:
         return self._labels
 
     def deployments(self) -> Iterator[ModelDeployment]:
+        """Return those whose spec is understood."""
         return iter(self._deployments.values())
 
     def users(self, endpoint: str) -> list[str]:
@@ -44,10 +48,10 @@ class Directory:
     def user_keys(self, endpoint: str) -> set[Key]:
         return set(self._users.get(endpoint, ()))
 
-    def claimants(self, deployment: ModelDeployment) -> dict[str, list[ModelDeployment]]:
+    def claimants(self, deployment: ModelDeployment) -> dict[str, list[ObjectMeta]]:
         """Return, for each bare name that ``deployment`` claims, the others that claim it too."""
         return {
-            name: [self._deployments[key] for key in self._claims.get(name, ()) if not _is(key, deployment)]
+            name: [self._references[key].metadata for key in self._claims.get(name, ()) if not _is(key, deployment)]
             for name in naming.claimed(deployment)
         }
 
@@ -62,12 +66,15 @@ class Directory:
                 return self._take_namespace(change)
 
     def _take_deployment(self, change: Change) -> set[Key]:
-        before = self._deployments.pop(change.key, None)
-        after = _parsed(ModelDeployment, change.after)
-        for deployment in (before, after):
-            self._index(change.key, deployment, add=deployment is after)
+        deployment = _parsed(ModelDeployment, change.after)
+        self._deployments.pop(change.key, None)
+        if deployment is not None:
+            self._deployments[change.key] = deployment
+        before, after = self._references.pop(change.key, None), _refers(deployment, change.after)
+        for refers in (before, after):
+            self._index(change.key, refers, add=refers is after)
         if after is not None:
-            self._deployments[change.key] = after
+            self._references[change.key] = after
         if before is not None and after is not None and _same(before, after):
             return {change.key}
         return {change.key, *self._rivals(before, after), *_endpoint_keys(before, after)}
@@ -95,23 +102,23 @@ class Directory:
         if before == self._labels.get(name):
             return set()
         inhabitants = self._inhabitants.get(name, set())
-        return inhabitants | set(_endpoint_keys(*(self._deployments[key] for key in inhabitants)))
+        return inhabitants | set(_endpoint_keys(*(self._references[key] for key in inhabitants)))
 
-    def _index(self, key: Key, deployment: ModelDeployment | None, *, add: bool) -> None:
-        if deployment is None:
+    def _index(self, key: Key, refers: References | None, *, add: bool) -> None:
+        if refers is None:
             return
         places = [
-            *(self._claims[name] for name in naming.claimed(deployment)),
-            *(self._users[choice.name] for choice in deployment.spec.cloud.endpoints),
+            *(self._claims[name] for name in refers.names),
+            *(self._users[endpoint] for endpoint in refers.endpoints),
             self._inhabitants[key.namespace],
         ]
         for place in places:
             (place.add if add else place.discard)(key)
 
-    def _rivals(self, *deployments: ModelDeployment | None) -> Iterable[Key]:
-        for deployment in deployments:
-            if deployment is not None:
-                for name in naming.claimed(deployment):
+    def _rivals(self, *references: References | None) -> Iterable[Key]:
+        for refers in references:
+            if refers is not None:
+                for name in refers.names:
                     yield from self._claims.get(name, ())
 
 
@@ -124,16 +131,24 @@ def _parsed(model: type[T], raw: Raw | None) -> T | None:
         return None
 
 
-def _same(before: ModelDeployment, after: ModelDeployment) -> bool:
+def _refers(deployment: ModelDeployment | None, raw: Raw | None) -> References | None:
+    if deployment is not None:
+        return references(deployment)
+    return None if raw is None else last_known(raw)
+
+
+def _same(before: References, after: References) -> bool:
     """Tell whether only what others do not see changed, such as the status."""
     old, new = before.metadata, after.metadata
+    if (before.names, before.endpoints) != (after.names, after.endpoints):
+        return False
     return (old.uid, old.generation, old.deletion_timestamp) == (new.uid, new.generation, new.deletion_timestamp)
 
 
-def _endpoint_keys(*deployments: ModelDeployment | None) -> Iterator[Key]:
-    for deployment in deployments:
-        if deployment is not None:
-            yield from (Key(Kind.ENDPOINT, "", choice.name) for choice in deployment.spec.cloud.endpoints)
+def _endpoint_keys(*references: References | None) -> Iterator[Key]:
+    for refers in references:
+        if refers is not None:
+            yield from (Key(Kind.ENDPOINT, "", endpoint) for endpoint in refers.endpoints)
 
 
 def _is(key: Key, deployment: ModelDeployment) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from tandem_operator import names
-from tandem_operator.api.v1alpha1 import ModelDeployment
+from tandem_operator.api.v1alpha1 import ModelDeployment, ObjectMeta
 from tandem_operator.observed import Names
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -21,19 +21,17 @@ def claimed(deployment: ModelDeployment) -> tuple[str, ...]:
     return tuple(dict.fromkeys(deployment.spec.model.names or (deployment.metadata.name,)))
 
 
-def grant(deployment: ModelDeployment, others: Mapping[str, Iterable[ModelDeployment]]) -> Names:
-    """Return what ``deployment`` gets; ``others`` maps each name to the deployments that claim it."""
-    own = names.key(deployment.metadata.namespace, deployment.metadata.name)
-    keepers = {name: min([deployment, *others.get(name, ())], key=_seniority) for name in claimed(deployment)}
-    granted = [name for name, keeper in keepers.items() if keeper.metadata.uid == deployment.metadata.uid]
+def grant(deployment: ModelDeployment, others: Mapping[str, Iterable[ObjectMeta]]) -> Names:
+    """Return what ``deployment`` gets; ``others`` maps each name to the other deployments that claim it."""
+    metadata = deployment.metadata
+    keepers = {name: min([metadata, *others.get(name, ())], key=_seniority) for name in claimed(deployment)}
+    own = names.key(metadata.namespace, metadata.name)
+    granted = [name for name, keeper in keepers.items() if keeper.uid == metadata.uid]
     taken = {
-        name: names.key(keeper.metadata.namespace, keeper.metadata.name)
-        for name, keeper in keepers.items()
-        if keeper.metadata.uid != deployment.metadata.uid
+        name: names.key(keeper.namespace, keeper.name) for name, keeper in keepers.items() if keeper.uid != metadata.uid
     }
     return Names(granted=(*granted, own), taken=taken)
 
 
-def _seniority(deployment: ModelDeployment) -> tuple[datetime, str]:
-    metadata = deployment.metadata
+def _seniority(metadata: ObjectMeta) -> tuple[datetime, str]:
     return metadata.creation_timestamp or _NEVER, metadata.uid

@@ -88,7 +88,7 @@ class DeploymentReconciler:
         try:
             deployment = parse(ModelDeployment, raw)
         except Reject as error:
-            await self._refuse(raw, error)
+            await self._refuse(owner, raw, error)
             return None
         observed = await self._observe(deployment)
         plan = make_plan(
@@ -185,10 +185,13 @@ class DeploymentReconciler:
         at_rest = observed.refusal is not None or readiness.settled(observed)
         return None if at_rest and not self._publishing.in_grace(owner) else self._config.poll_seconds
 
-    async def _refuse(self, raw: Raw, error: Reject) -> None:
-        """Say that the spec is not understood; what was published before goes on."""
-        generation = raw["metadata"]["generation"]
+    async def _refuse(self, owner: str, raw: Raw, error: Reject) -> None:
+        """Say that the spec is not understood; what was published before goes on, by whomever."""
+        metadata = raw["metadata"]
+        generation = metadata["generation"]
         known = parse_status(ModelDeploymentStatus, raw)
+        own = publish.deployment_resources(names.key(metadata["namespace"], metadata["name"]), known.names)
+        self._publishing.hold(owner, own)
         finding = Finding("False", error.reason, str(error))
         after = deployment_status.invalid(known.conditions, finding, generation=generation, now=datetime.now(UTC))
         status = known.model_copy(update={"observed_generation": generation, "conditions": after})

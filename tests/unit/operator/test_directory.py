@@ -2,6 +2,7 @@
 
 import pytest
 from support.builders import a_cloud_endpoint, a_model_deployment, from_server
+from tandem_operator.api.v1alpha1 import ModelDeployment
 from tandem_operator.cache import Change, Key, Kind
 from tandem_operator.directory import Directory
 
@@ -90,3 +91,15 @@ def test_what_is_gone_is_forgotten(directory):
     assert directory.users("eu") == []
     assert list(directory.deployments()) == []
     assert dict(directory.endpoints) == {}
+
+
+def test_one_that_is_no_longer_understood_keeps_its_names_and_its_use_of_endpoints(directory):
+    before = deployment("chat", endpoints=["eu"], names=["shared"])
+    after = deployment("chat", endpoints=["eu"], names=["shared"], generation=2)
+    after["spec"]["fromTheFuture"] = True
+    after["status"] = {"names": ["shared", "default/chat"]}
+    directory.take(Change(d("chat"), before, after))
+    assert [each.metadata.name for each in directory.deployments()] == []
+    assert directory.users("eu") == ["default/chat"]
+    younger = ModelDeployment.model_validate(deployment("younger", names=["shared"]))
+    assert [each.name for each in directory.claimants(younger)["shared"]] == ["chat"]

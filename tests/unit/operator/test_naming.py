@@ -16,7 +16,8 @@ def a_deployment(name, *, names=(), uid=None, created="2026-01-01T00:00:00Z", **
 
 def granted(deployment, *others):
     claimants = {
-        name: [other for other in others if name in naming.claimed(other)] for name in naming.claimed(deployment)
+        name: [other.metadata for other in others if name in naming.claimed(other)]
+        for name in naming.claimed(deployment)
     }
     return naming.grant(deployment, claimants)
 

@@ -3,9 +3,11 @@
 from datetime import UTC, datetime
 
 import pytest
-from tandem_contract.xds import Programmed, State
+from tandem_contract.xds import Key, Programmed, State, from_dict
+from tandem_contract.xds.types import DEPLOYMENT_POLICY
 from tandem_operator import conditions, publish
 from tandem_operator.api.v1alpha1 import Condition
+from tandem_operator.routing import RoutedDeployment, compile_deployment
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 PRIOR = Condition(
@@ -89,3 +91,12 @@ def test_the_grace_begins_anew_with_each_change_and_ends_when_it_is_over():
     publisher.state = State.YES
     assert publishing.finding("a", None, generation=1).status == "True"
     assert not publishing.in_grace("a")
+
+
+def test_all_that_is_compiled_for_a_deployment_is_told_from_what_is_anothers():
+    ours = RoutedDeployment("team", "chat", ("shared", "team/chat"), "/p", ("eu",), fails_over=True, overflows=True)
+    theirs = RoutedDeployment("team", "other", ("own", "team/other"), "/q", ("eu",), fails_over=True, overflows=True)
+    is_ours = publish.deployment_resources("team/chat", ("shared",))
+    assert all(is_ours(from_dict(message).key) for message in compile_deployment(ours))
+    assert not any(is_ours(from_dict(message).key) for message in compile_deployment(theirs))
+    assert is_ours(Key(DEPLOYMENT_POLICY, "team/chat"))

@@ -1,0 +1,72 @@
+"""A stored spec that this version of the operator does not understand, as after a roll-back: nothing is taken away."""
+
+import json
+
+import pytest
+from support.operator_world import SETTLE_SECONDS, running_world
+from support.wait import eventually
+
+CLOUD = {"endpoints": [{"name": "eu", "model": "gpt-5-mini"}]}
+CRD = "modeldeployments.tandem.dev"
+
+
+@pytest.fixture(scope="module")
+def world(control_plane, tmp_path_factory):
+    """An operator without a Ray cluster: routes and policy do not need one."""
+    with running_world(control_plane, tmp_path_factory.mktemp("operator"), {}) as found:
+        yield found
+        control_plane.run_kubectl("delete", "cloudep", "eu", "--timeout=30s")
+
+
+@pytest.fixture
+def newer_crd(control_plane):
+    """The schema of a later version, which knows fields that the operator does not."""
+    spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/x-kubernetes-preserve-unknown-fields"
+
+    def patch(*operations):
+        control_plane.kubectl("patch", "crd", CRD, "--type=json", "-p", json.dumps(operations))
+
+    patch({"op": "add", "path": spec, "value": True})
+    yield
+    patch({"op": "remove", "path": spec})
+
+
+def edit_from_the_future(world, name):
+    """Store a field that is not understood; an API server takes a moment to take a schema over."""
+
+    def stored():
+        patch = json.dumps({"spec": {"fromTheFuture": {"mode": "new"}}})
+        world.control_plane.kubectl("patch", "mdep", name, "-n", world.namespace, "--type=merge", "-p", patch)
+        return "fromTheFuture" in world.get(name)["spec"]
+
+    eventually(stored, SETTLE_SECONDS)
+
+
+def held(world, name, model):
+    """Return the version of all that the gateway has of one deployment."""
+    own = world.owner_key(name)
+    return {key: version for key, version in world.gateway.snapshot().items() if {own, model} & {*key[1].split("|")}}
+
+
+def test_a_new_leader_takes_nothing_from_gateways_that_it_does_not_understand(world, newer_crd):
+    world.create_secret("eu", api_key="sk-eu")
+    elder = world.deployment("elder", model={"names": ["shared"]}, cloud=CLOUD)
+    world.apply(world.endpoint("eu"), elder)
+    world.until({"RoutesProgrammed": ("True", "Programmed"), "CloudReachable": ("True", "EndpointAvailable")}, "elder")
+    eventually(lambda: world.gateway.endpoint_policy("eu")["namespaces"] == [world.namespace], SETTLE_SECONDS)
+    edit_from_the_future(world, "elder")
+    world.until({"Ready": ("False", "InvalidSpec")}, "elder")
+    before = held(world, "elder", "shared")
+    assert len(before) >= 8  # replicas and their endpoints, three chains for each of two names, the policy
+
+    world.operator.restart()
+    world.apply(world.deployment("younger", model={"names": ["shared"]}))
+    eventually(lambda: world.gateway.policy(world.owner_key("younger")), SETTLE_SECONDS)
+    world.until({"CloudReachable": ("False", "NoCloud")}, "younger")  # the new leader's word: its gateway is in step
+    assert held(world, "elder", "shared") == before
+    assert world.gateway.policy(world.owner_key("younger"))["names"] == [world.owner_key("younger")]
+    assert world.gateway.endpoint_policy("eu")["namespaces"] == [world.namespace]
+
+    world.control_plane.kubectl("delete", "mdep", "elder", "-n", world.namespace)
+    eventually(lambda: world.gateway.policy(world.owner_key("elder")) is None, SETTLE_SECONDS)
+    eventually(lambda: "shared" in world.gateway.policy(world.owner_key("younger"))["names"], SETTLE_SECONDS)
