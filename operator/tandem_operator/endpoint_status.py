@@ -17,6 +17,7 @@ from tandem_operator import conditions
 from tandem_operator.api.v1alpha1 import CloudEndpoint, CloudEndpointStatus, KeyRef, Raw
 from tandem_operator.conditions import Finding
 from tandem_operator.egress import policy
+from tandem_operator.routing.destination import destination_digest
 
 MAX_USED_BY: Final = 4096
 
@@ -24,6 +25,9 @@ MAX_USED_BY: Final = 4096
 @dataclass(frozen=True, slots=True)
 class Resolved:
     """What the Secrets gave."""
+
+    destination: str
+    """Digest of the place that the endpoint leads to with these certificates."""
 
     credential: Credential | None
     key: Finding
@@ -43,11 +47,12 @@ class Resolved:
 
 def resolve(endpoint: CloudEndpoint, *, key_secret: Raw | None, ca_secret: Raw | None) -> Resolved:
     """Return key and certificates of ``endpoint``; whatever is wrong with them, nothing is used instead."""
-    credential, key = _credential(endpoint, key_secret)
-    ca_pem, ca = None, None
-    if endpoint.spec.tls is not None:
-        ca_pem, ca = _certificates(endpoint.spec.tls.ca_secret_ref, ca_secret)
-    return Resolved(credential, key, ca_pem, ca)
+    spec, ca_pem, ca = endpoint.spec, None, None
+    if spec.tls is not None:
+        ca_pem, ca = _certificates(spec.tls.ca_secret_ref, ca_secret)
+    destination = destination_digest(spec.url, region=spec.region, ca_pem=ca_pem)
+    credential, key = _credential(endpoint, key_secret, destination)
+    return Resolved(destination, credential, key, ca_pem, ca)
 
 
 def make_status(
@@ -76,12 +81,12 @@ def _ready(resolved: Resolved, routes: Finding) -> Finding:
     return Finding("True", conditions.ENDPOINT_AVAILABLE, "requests that policy allows can leave through it")
 
 
-def _credential(endpoint: CloudEndpoint, secret: Raw | None) -> tuple[Credential | None, Finding]:
+def _credential(endpoint: CloudEndpoint, secret: Raw | None, destination: str) -> tuple[Credential | None, Finding]:
     value, missing = _value(secret, endpoint.spec.credentials.secret_ref)
     if missing is not None:
         return None, missing
     try:
-        credential = policy.credential(endpoint.metadata.name, value)
+        credential = policy.credential(endpoint.metadata.name, value, destination=destination)
     except ValueError as error:
         return None, Finding("False", conditions.KEY_UNUSABLE, str(error))
     return credential, Finding("True", conditions.RESOLVED, "the Secret holds a key")

@@ -19,7 +19,7 @@ from tandem_operator.config import OperatorConfig
 from tandem_operator.directory import Directory
 from tandem_operator.egress.policy import endpoint_policy
 from tandem_operator.endpoint_status import Resolved
-from tandem_operator.errors import Reject
+from tandem_operator.errors import Reject, Retry
 from tandem_operator.parsing import parse, parse_status
 from tandem_operator.publish import Publishing
 from tandem_operator.recorder import Recorder
@@ -72,6 +72,7 @@ class EndpointReconciler:
             key_secret=await self._secret(endpoint.spec.credentials.secret_ref.name),
             ca_secret=await self._secret(endpoint.spec.tls.ca_secret_ref.name) if endpoint.spec.tls else None,
         )
+        await self._insist_on(endpoint)
         self._publish(endpoint, resolved)
         self._note(key, usable=resolved.usable)
         await self._report(raw, endpoint, resolved)
@@ -80,10 +81,20 @@ class EndpointReconciler:
     async def _secret(self, name: str) -> Raw | None:
         return await self._cluster.get(SECRETS, self._namespace, name)
 
+    async def _insist_on(self, endpoint: CloudEndpoint) -> None:
+        """Start anew when the endpoint was edited while its Secrets were read: the key may be the next place's."""
+        meta, now = endpoint.metadata, await self._cluster.get(ENDPOINTS, "", endpoint.metadata.name)
+        if now is None or (now["metadata"]["uid"], now["metadata"]["generation"]) != (meta.uid, meta.generation):
+            raise Retry(f"CloudEndpoint {meta.name} was edited while its Secrets were read", delay_seconds=0)
+
     def _publish(self, endpoint: CloudEndpoint, resolved: Resolved) -> None:
         name = endpoint.metadata.name
         users = self._directory.users(name)
-        documents: list[Document] = [endpoint_policy(endpoint, namespaces=self._directory.namespaces, users=users)]
+        documents: list[Document] = [
+            endpoint_policy(
+                endpoint, destination=resolved.destination, namespaces=self._directory.namespaces, users=users
+            )
+        ]
         if resolved.usable and resolved.credential is not None:
             documents.append(resolved.credential)
         self._publishing.put(publish.endpoint_owner(name), way_out(endpoint, resolved), documents)

@@ -63,8 +63,8 @@ class EndpointPolicy(Document):
     """What one CloudEndpoint accepts. Resource name: the endpoint's name."""
 
     endpoint: str
-    provider: str
-    """``OpenAI``."""
+    destination: str
+    """Digest of the place that this was written for; nothing leaves by a way to another one."""
 
     authority: str
     """Host header towards the provider, with the port when it is not 443."""
@@ -85,6 +85,9 @@ class Credential(Document):
     """A cloud key. Resource name: the endpoint's name. Held in memory only: never on disk, never in Envoy."""
 
     endpoint: str
+    destination: str
+    """Digest of the place that the key was published for; it goes nowhere else."""
+
     authorization: SecretStr
     """Whole value of the ``authorization`` header."""
 

@@ -74,6 +74,9 @@ ATTEMPT_COUNT: Final = "x-envoy-attempt-count"
 LOCAL_ATTEMPTS: Final = "x-tandem-local-attempts"
 """How many replicas the gateway asks before it looks further: attempts 1 to this one are at replicas."""
 
+CLOUD_MILLISECONDS: Final = "x-tandem-cloud-milliseconds"
+"""How long one cloud of this deployment may take to begin its answer. Set by the gateway alone."""
+
 RATE_LIMITED: Final = "x-envoy-ratelimited"
 """On a 429: Envoy must not retry it, the answer is final."""
 
@@ -85,3 +88,8 @@ class Reason(StrEnum):
     FAILOVER = "failover"
     BRIDGE = "bridge"
     ESCALATION = "escalation"
+
+
+def count(value: str | None, *, unknown: int) -> int:
+    """Return a header's number; ``unknown`` for one that is absent, no number or absurdly long."""
+    return int(value) if value is not None and value.isascii() and value.isdigit() and len(value) < 16 else unknown

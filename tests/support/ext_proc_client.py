@@ -34,6 +34,11 @@ def response_body(body: bytes, *, end: bool) -> Any:
     return ext_proc.ProcessingRequest(response_body=ext_proc.HttpBody(body=body, end_of_stream=end))
 
 
+def response_trailers(**values: str) -> Any:
+    named = {name.replace("_", "-"): value for name, value in values.items()}
+    return ext_proc.ProcessingRequest(response_trailers=ext_proc.HttpTrailers(trailers=_header_map(named)))
+
+
 def usual_headers(**changes: str) -> Any:
     """Return the headers of a request that a guard of ``guarded_house`` sends to ``cloud-a``."""
     usual = {
@@ -46,13 +51,12 @@ def usual_headers(**changes: str) -> Any:
     return request_headers(**{name: value for name, value in {**usual, **changes}.items() if value})
 
 
-def talk(socket: Path, messages: Iterator[Any] | list[Any], endpoint: str | None = "cloud-a") -> list[Any]:
-    """Return the guard's replies."""
+def talk(socket: Path, messages: Iterator[Any] | list[Any], metadata: Mapping[str, str]) -> list[Any]:
+    """Return the guard's replies; ``metadata`` is what the listener's configuration says of itself."""
     options = [("grpc.max_send_message_length", MOST_BYTES), ("grpc.max_receive_message_length", MOST_BYTES)]
-    metadata = [(headers.ENDPOINT, endpoint)] if endpoint else []
     with grpc.insecure_channel(f"unix:{socket}", options=options) as channel:
         stub = external_processor_pb2_grpc.ExternalProcessorStub(channel)
-        return list(stub.Process(iter(messages), metadata=metadata, timeout=30))
+        return list(stub.Process(iter(messages), metadata=list(metadata.items()), timeout=30))
 
 
 def denial(reply: Any) -> str:

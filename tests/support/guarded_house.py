@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 from prometheus_client import CollectorRegistry, generate_latest
 from pydantic import SecretStr
+from tandem_contract import headers
 from tandem_contract.data_class import DataClass
 from tandem_contract.documents import CloudChoice, Credential, DeploymentPolicy, EndpointPolicy
 from tandem_contract.headers import Reason
@@ -36,6 +37,7 @@ from tandem_operator.routing import (
 from tandem_serving.gateway.guard import GuardSettings, serve
 from tandem_serving.gateway.policy_board import PolicyBoard, PolicyView
 
+from support.ext_proc_client import talk
 from support.loop_thread import LoopThread
 from support.replica_peer import TOKEN, ReplicaPeer
 from support.static_gateway import StaticGateway, pipe, static_bootstrap, tcp
@@ -106,10 +108,7 @@ class House:
         return PolicyView(
             deployments={f"team/{name}": a_deployment(name) for name in DEPLOYMENTS},
             endpoints={name: an_endpoint(name, cloud) for name, cloud in self.clouds.items()},
-            credentials={
-                name: Credential(endpoint=name, authorization=SecretStr(f"Bearer {cloud.key}"))
-                for name, cloud in self.clouds.items()
-            },
+            credentials={name: a_credential(name, cloud) for name, cloud in self.clouds.items()},
             ready_replicas={"team/hello": 1},
             fresh_at=time.monotonic(),
         )
@@ -135,6 +134,13 @@ class House:
         asked = {"model": model, "messages": [{"role": "user", "content": "two words"}], **body}
         return self.client.post(f"{self.gateway.url}/v1/{path}", json=asked, headers=headers)
 
+    def talk(self, messages: Iterator[Any] | list[Any], endpoint: str = "cloud-a", **metadata: str) -> list[Any]:
+        """Speak to the guard as Envoy would; ``metadata`` takes the place of what the listener says of itself."""
+        said = {headers.ENDPOINT: endpoint}
+        if endpoint in self.clouds:
+            said[headers.DESTINATION_DIGEST] = a_way_out(endpoint, self.clouds[endpoint]).destination
+        return talk(self.guard.socket, messages, {**said, **metadata})
+
     @property
     def received(self) -> int:
         return sum(len(cloud.received) for cloud in self.clouds.values())
@@ -157,7 +163,7 @@ def a_deployment(name: str, **changes: Any) -> DeploymentPolicy:
 def an_endpoint(name: str, cloud: CloudStandIn) -> EndpointPolicy:
     return EndpointPolicy(
         endpoint=name,
-        provider="OpenAI",
+        destination=a_way_out(name, cloud).destination,
         authority=f"localhost:{cloud.port}",
         base_path="/v1",
         region="eu-de",
@@ -165,6 +171,15 @@ def an_endpoint(name: str, cloud: CloudStandIn) -> EndpointPolicy:
         namespaces=("team",),
         models={OFFERED: 20_000_000},
     )
+
+
+def a_credential(name: str, cloud: CloudStandIn) -> Credential:
+    destination = a_way_out(name, cloud).destination
+    return Credential(endpoint=name, destination=destination, authorization=SecretStr(f"Bearer {cloud.key}"))
+
+
+def a_way_out(name: str, cloud: CloudStandIn) -> RoutedEndpoint:
+    return RoutedEndpoint(name, cloud.url, "eu-de", cloud.ca_pem)
 
 
 @contextlib.contextmanager
@@ -186,9 +201,7 @@ def guarded_house(folder: Path) -> Iterator[House]:
         port = free_port()
         resources = [*compile_gateway(GatewaySettings(address="127.0.0.1", port=port))]
         for name, cloud in clouds.items():
-            resources += compile_endpoint(
-                RoutedEndpoint(name, f"https://localhost:{cloud.port}/v1", "eu-de", cloud.ca_pem)
-            )
+            resources += compile_endpoint(a_way_out(name, cloud))
         for name, prefix in DEPLOYMENTS.items():
             targets = (Target(replica="one", address="127.0.0.1", port=replica.port),) if name == "hello" else ()
             resources += compile_deployment(

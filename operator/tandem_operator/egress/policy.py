@@ -46,19 +46,20 @@ def deployment_policy(
 
 
 def endpoint_policy(
-    endpoint: CloudEndpoint, *, namespaces: Mapping[str, Mapping[str, str]], users: Iterable[str]
+    endpoint: CloudEndpoint, *, destination: str, namespaces: Mapping[str, Mapping[str, str]], users: Iterable[str]
 ) -> EndpointPolicy:
     """Return what ``endpoint`` accepts.
 
-    ``namespaces`` are the labels of every namespace that is known, ``users`` the deployments (``namespace/name``) that
-    name the endpoint. A namespace whose labels are not known is not allowed.
+    ``destination`` is the digest of the place behind it, ``namespaces`` are the labels of every namespace that is
+    known, ``users`` the deployments (``namespace/name``) that name the endpoint. A namespace whose labels are not known
+    is not allowed.
     """
     spec = endpoint.spec
     using = {user.partition("/")[0] for user in users}
     allowed = sorted(n for n in using if n in namespaces and matches(spec.allowed_namespaces, namespaces[n]))
     return EndpointPolicy(
         endpoint=endpoint.metadata.name,
-        provider=spec.provider,
+        destination=destination,
         authority=authority(spec.url),
         base_path=urlsplit(spec.url).path.rstrip("/"),
         region=spec.region,
@@ -75,8 +76,10 @@ def authority(url: str) -> str:
     return host if parts.port in (None, 443) else f"{host}:{parts.port}"
 
 
-def credential(endpoint: str, key: bytes) -> Credential:
+def credential(endpoint: str, key: bytes, *, destination: str) -> Credential:
     """Return the credential document for a key as it stands in a Secret; white space around it is dropped.
+
+    It is good for ``destination`` alone: the digest of the place that the endpoint led to when the key was read.
 
     Raises ``ValueError``, without the key in it, for one that could not travel in a header.
     """
@@ -85,4 +88,4 @@ def credential(endpoint: str, key: bytes) -> Credential:
         raise ValueError(f"the key of CloudEndpoint {endpoint} is empty")
     if not all("!" <= letter <= "~" for letter in text):
         raise ValueError(f"the key of CloudEndpoint {endpoint} has characters that a header cannot carry")
-    return Credential(endpoint=endpoint, authorization=SecretStr(f"Bearer {text}"))
+    return Credential(endpoint=endpoint, destination=destination, authorization=SecretStr(f"Bearer {text}"))

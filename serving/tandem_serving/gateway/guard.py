@@ -15,15 +15,16 @@ from typing import Final
 import grpc
 from envoy.service.ext_proc.v3 import external_processor_pb2_grpc
 from prometheus_client import CollectorRegistry
+from tandem_contract.limits import BODY_BYTES
 
-from tandem_serving.gateway.guard_exchange import Surroundings
-from tandem_serving.gateway.guard_limits import ByteBudget, RepeatMemory
+from tandem_serving.gateway.guard_limits import ByteBudget, Places, RepeatMemory
 from tandem_serving.gateway.guard_servicer import GuardServicer
+from tandem_serving.gateway.guard_surroundings import Surroundings
 from tandem_serving.gateway.policy_board import PolicyBoard
 from tandem_serving.gateway.usage import UsageMeter
 
-_MOST_MESSAGE_BYTES: Final = 24 << 20
-"""A body of 16 MiB and what comes with it. gRPC's own limit of 4 MiB would deny large requests without a word."""
+_MOST_MESSAGE_BYTES: Final = BODY_BYTES + (8 << 20)
+"""The largest body and what comes with it. gRPC's own limit of 4 MiB would deny large requests without a word."""
 
 _GRACE_SECONDS: Final = 5.0
 _ROOM_WAIT_SECONDS: Final = 3.0
@@ -66,8 +67,9 @@ async def serve(board: PolicyBoard, settings: GuardSettings, registry: Collector
 
 async def _serve(board: PolicyBoard, settings: GuardSettings, meter: UsageMeter, stop: asyncio.Event) -> None:
     """Serve on this loop until ``stop``. Streams that are open get a moment to end."""
-    room = ByteBudget(settings.body_bytes_in_flight)
+    room, places = ByteBudget(settings.body_bytes_in_flight), Places()
     meter.watch_bodies(room.in_use)
+    meter.watch_places(places.taken)
     with ThreadPoolExecutor(1, thread_name_prefix="guard-large") as large_bodies:
         servicer = GuardServicer(
             Surroundings(
@@ -75,6 +77,7 @@ async def _serve(board: PolicyBoard, settings: GuardSettings, meter: UsageMeter,
                 meter=meter,
                 asked=RepeatMemory(),
                 room=room,
+                places=places,
                 large_bodies=large_bodies,
                 clock=time.monotonic,
                 policy_limit_seconds=settings.policy_limit_seconds,

@@ -1,7 +1,8 @@
-"""What the client may see of a cloud's answer. Pure; called by the servicer when the answer's headers come.
+"""What the client may see of a cloud's answer. Pure; called when the answer's headers come.
 
-A fault of the request is the client's to know. Anything that says something about our account, our keys or our mapping
-is not: it becomes a 502 without the provider's words, so that Envoy goes on to the next destination.
+What is no success becomes a 502 without the provider's words, so that Envoy goes on to the next destination: a local
+replica in the end. 429 and 5xx are left as they are, for Envoy goes on by itself and keeps the connection. What a cloud
+says against the request itself is the client's to know when nobody else is left (``guard_onward``).
 """
 
 from collections.abc import Iterable
@@ -12,13 +13,13 @@ PASSED_HEADERS: Final = frozenset(
 )
 """All that goes on: the rest tells of the provider's house, our account, or pretends to be the gateway."""
 
-_REQUEST_FAULTS: Final = frozenset({400, 413, 422})
+REQUEST_FAULTS: Final = frozenset({400, 413, 422})
 _TOO_MANY_REQUESTS: Final = 429
 
 
 def passes(status: int) -> bool:
-    """Return whether an answer goes on as it is: a success, a fault of the request, or one that Envoy tries again."""
-    return 200 <= status < 300 or status in _REQUEST_FAULTS or status == _TOO_MANY_REQUESTS or 500 <= status < 600
+    """Return whether an answer goes on whoever is left: a success, or one after which Envoy tries again."""
+    return 200 <= status < 300 or status == _TOO_MANY_REQUESTS or 500 <= status < 600
 
 
 def refusal(status: int) -> str:
@@ -27,6 +28,8 @@ def refusal(status: int) -> str:
         return "the cloud endpoint answered with a redirect, which is not followed"
     if status in (401, 402, 403):
         return "the cloud endpoint refuses the gateway's credentials"
+    if status in REQUEST_FAULTS:
+        return f"the cloud endpoint finds fault with the request (status {status})"
     return f"the cloud endpoint refused the gateway's request with status {status}"
 
 

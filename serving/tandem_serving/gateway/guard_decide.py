@@ -1,6 +1,7 @@
 """May this request leave the premises? Pure: facts, a policy view and the time in, a verdict out.
 
-The servicer calls ``decide`` once per attempt towards a cloud, before it has seen the body. The checks run in the order
+The exchange calls ``decide`` for each attempt towards a cloud: before it has seen the body, and again with the body in
+its hands. The checks run in the order
 in which they are written, and the first that does not hold names the denial; its word is in the answer, the log and the
 metrics (docs/explanation/guard.md lists them). Nothing here opens anything: whatever is missing, unknown or old denies.
 """
@@ -37,6 +38,9 @@ class Word(StrEnum):
     """The deployment does not list this endpoint."""
 
     CREDENTIAL_MISSING = "credential_missing"
+    DESTINATION = "destination"
+    """The way that asks, the policy and the key were not made for one and the same place."""
+
     NAMESPACE = "namespace"
     """The endpoint does not accept this namespace."""
 
@@ -59,16 +63,16 @@ class Word(StrEnum):
     """This endpoint has already been asked for the same request."""
 
     BODY = "body"
-    """Not a JSON object with a model. Decided by the servicer, when the body has come."""
+    """Not a JSON object with a model. Decided by the exchange, when the body has come."""
 
     CONTEXT = "context"
-    """Longer than the endpoint's model takes. Decided by the servicer, when the body has come."""
+    """Longer than the endpoint's model takes. Decided by the exchange, when the body has come."""
 
     BUSY = "busy"
-    """Too many large bodies at once. Decided by the servicer."""
+    """Too many large bodies, or too many requests to this endpoint, at once. Decided by the exchange."""
 
     ERROR = "error"
-    """The guard itself failed. Decided by the servicer."""
+    """The guard itself failed. Decided by the exchange."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,9 @@ class RequestFacts:
 
     endpoint: str
     """From the listener's own configuration, never from a header."""
+
+    destination: str
+    """Digest of the place that this listener leads to, from there as well; empty = it does not say."""
 
     deployment: str | None
     method: str
@@ -134,7 +141,7 @@ def decide(request: RequestFacts, view: PolicyView, *, now: float, limit_seconds
         _check_fresh(view, now, limit_seconds)
         endpoint = _endpoint(request, view)
         model = _chosen_model(deployment, endpoint)
-        authorization = _authorization(endpoint, view)
+        authorization = _authorization(request, endpoint, view)
         _check_where(request, deployment, endpoint)
         reason = _reason(request, deployment, view)
         path = _path(request, deployment, endpoint, model)
@@ -182,10 +189,13 @@ def _chosen_model(deployment: DeploymentPolicy, endpoint: EndpointPolicy) -> str
     raise _Denied(Word.NOT_CHOSEN, f"{deployment.deployment} does not use cloud endpoint {endpoint.endpoint}")
 
 
-def _authorization(endpoint: EndpointPolicy, view: PolicyView) -> SecretStr:
+def _authorization(request: RequestFacts, endpoint: EndpointPolicy, view: PolicyView) -> SecretStr:
     credential = view.credentials.get(endpoint.endpoint)
     if credential is None or not credential.authorization:
         raise _Denied(Word.CREDENTIAL_MISSING, f"cloud endpoint {endpoint.endpoint} has no key")
+    if not request.destination or {endpoint.destination, credential.destination} != {request.destination}:
+        # An edit of the endpoint is on its way, or Envoy refused its half: neither data nor key goes to a mixture.
+        raise _Denied(Word.DESTINATION, f"way, policy and key of cloud endpoint {endpoint.endpoint} differ in place")
     return credential.authorization
 
 

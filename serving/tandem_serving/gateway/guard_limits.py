@@ -1,9 +1,41 @@
-"""What keeps the guard's memory bounded: room for large bodies, and a short memory of who was asked."""
+"""What keeps the guard bounded: room for large bodies, places towards a cloud, a short memory of who was asked."""
 
 import asyncio
-from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+MOST_IN_FLIGHT: Final = 256
+"""Requests of one gateway that one endpoint answers at once. A local outage must not become the provider's, nor spend
+a day's rate limit in a minute; what finds no place goes to the next destination."""
+
+
+class NoPlaceError(Exception):
+    """As many requests as may be are on their way to this endpoint."""
+
+
+class Places:
+    """At most ``most`` requests at once towards each endpoint. Nobody waits: another destination may be free."""
+
+    def __init__(self, most: int = MOST_IN_FLIGHT) -> None:
+        self._most = most
+        self._taken: Counter[str] = Counter()
+
+    def taken(self) -> dict[str, int]:
+        """Return how many places are taken, of each endpoint that was ever asked."""
+        return dict(self._taken)
+
+    @contextmanager
+    def hold(self, endpoint: str) -> Iterator[None]:
+        """Hold a place; ``NoPlaceError`` when all are taken."""
+        if self._taken[endpoint] >= self._most:
+            raise NoPlaceError
+        self._taken[endpoint] += 1
+        try:
+            yield
+        finally:
+            self._taken[endpoint] -= 1
 
 
 class ByteBudget:

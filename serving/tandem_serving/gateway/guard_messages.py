@@ -7,15 +7,16 @@ from typing import Any, Final
 from envoy.config.core.v3 import base_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2 as ext_proc
 from envoy.type.v3 import http_status_pb2
+from tandem_contract.openai_error import openai_error
 
 Reply = Any  # ext_proc.ProcessingResponse: the generated modules have no types
 _OVERWRITE: Final = base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 
 
-def headers_of(message: Any) -> dict[str, str]:
-    """Return a header message as a dict. What came twice is joined, so that no one of the two decides alone."""
+def headers_of(header_map: Any) -> dict[str, str]:
+    """Return a header map as a dict. What came twice is joined, so that no one of the two decides alone."""
     found: dict[str, str] = {}
-    for header in message.headers.headers:
+    for header in header_map.headers:
         value = (header.raw_value or header.value.encode()).decode(errors="surrogateescape")
         found[header.key] = f"{found[header.key]},{value}" if header.key in found else value
     return found
@@ -56,9 +57,15 @@ def answer_body(chunk: bytes, passed: bytes) -> Reply:
     )
 
 
+def no_trailers(names: Iterable[str]) -> Reply:
+    """Return the reply to an answer's trailers: none of them goes on."""
+    mutation = _mutation({}, sorted(names))
+    return ext_proc.ProcessingResponse(response_trailers=ext_proc.TrailersResponse(header_mutation=mutation))
+
+
 def stop(status: int, *, kind: str, code: str, message: str, set_headers: Mapping[str, str]) -> Reply:
     """Return the reply that ends the attempt with an error of the shape that OpenAI's clients know."""
-    body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    body = openai_error(message, kind=kind, code=code)
     return ext_proc.ProcessingResponse(
         immediate_response=ext_proc.ImmediateResponse(
             status=http_status_pb2.HttpStatus(code=status),

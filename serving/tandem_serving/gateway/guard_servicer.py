@@ -13,7 +13,9 @@ import structlog
 from envoy.service.ext_proc.v3 import external_processor_pb2_grpc
 from tandem_contract import headers
 
-from tandem_serving.gateway.guard_exchange import Exchange, Surroundings
+from tandem_serving.gateway.guard_exchange import Exchange
+from tandem_serving.gateway.guard_request import WayOut
+from tandem_serving.gateway.guard_surroundings import Surroundings
 
 _log = structlog.get_logger("tandem.guard")
 
@@ -27,7 +29,7 @@ class GuardServicer(external_processor_pb2_grpc.ExternalProcessorServicer):  # t
     async def Process(  # noqa: N802  the protocol's name
         self, _: AsyncIterator[Any], context: grpc.aio.ServicerContext[Any, Any]
     ) -> None:
-        exchange = Exchange(self._surroundings, _endpoint(context))
+        exchange = Exchange(self._surroundings, _way_out(context))
         try:
             while not exchange.over and await _answer_one(exchange, context):
                 await exchange.written()
@@ -56,9 +58,9 @@ async def _reply(exchange: Exchange, message: Any) -> Any:
         return exchange.fail()
 
 
-def _endpoint(context: grpc.aio.ServicerContext[Any, Any]) -> str:
-    """Return which endpoint's listener asks: the listener's configuration says so, no header can."""
-    for key, value in context.invocation_metadata() or ():
-        if key == headers.ENDPOINT:
-            return value if isinstance(value, str) else value.decode()
-    return ""
+def _way_out(context: grpc.aio.ServicerContext[Any, Any]) -> WayOut:
+    """Return which listener asks."""
+    said = {
+        key: value if isinstance(value, str) else value.decode() for key, value in context.invocation_metadata() or ()
+    }
+    return WayOut(said.get(headers.ENDPOINT, ""), said.get(headers.DESTINATION_DIGEST, ""))

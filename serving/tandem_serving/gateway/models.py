@@ -8,11 +8,12 @@ from urllib.parse import unquote
 from aiohttp import web
 from tandem_contract import headers
 from tandem_contract.documents import DeploymentPolicy
+from tandem_contract.openai_error import openai_error
 
 from tandem_serving.gateway.policy_board import PolicyBoard
 
 _LIST: Final = "/v1/models"
-_HEADERS: Final = {headers.DESTINATION: "gateway"}
+_HEADERS: Final = {headers.DESTINATION: headers.GATEWAY}
 
 
 def models_app(board: PolicyBoard) -> web.Application:
@@ -66,5 +67,5 @@ def _model(name: str, policy: DeploymentPolicy) -> dict[str, Any]:
 
 
 def _error(status: int, message: str, code: str, *, param: str | None = None) -> web.Response:
-    error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
-    return web.json_response({"error": error}, status=status, headers=_HEADERS)
+    error = openai_error(message, kind="invalid_request_error", code=code, param=param)
+    return web.json_response(error, status=status, headers=_HEADERS)

@@ -1,7 +1,8 @@
 """Reads usage out of a cloud's answer while it passes, and hides what the client did not ask for. Pure.
 
 The servicer feeds the answer chunk by chunk, as Envoy cuts it; ``feed`` returns what goes on to the client. The result
-is the same however the chunks are cut. Whole events go on at once; no more than one unfinished event is held back.
+is the same however the chunks are cut. Whole events go on at once; no more than one unfinished event is held back, and
+only one that may carry usage: behind trailers nothing can be added any more.
 """
 
 import json
@@ -17,6 +18,9 @@ MOST_ANSWER_BYTES: Final = 1 << 18
 
 _EVENT_END: Final = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _DATA: Final = re.compile(rb"^data:[ ]?([^\r\n]*)", re.MULTILINE)
+_NO_OBJECT: Final = re.compile(rb"data:[ ]?[^\s{]")
+"""Begins an event that cannot carry usage, ``data: [DONE]`` above all."""
+
 _USAGE_AT_THE_END: Final = re.compile(rb'"usage"[ \t\r\n]*:[ \t\r\n]*(?=\{)')
 
 
@@ -76,8 +80,10 @@ class EventStream:
             out.append(self._event(buffer[at:end], finished=True))
             at = end
         rest = buffer[at:]
-        if last or self._blind or len(rest) > MOST_EVENT_BYTES:
-            out.append(self._event(rest, finished=last))
+        if last or self._blind or len(rest) > MOST_EVENT_BYTES or _NO_OBJECT.match(rest):
+            kept = len(rest) if last else len(rest.rstrip(b"\r\n"))  # a line's end may be half an event's end
+            out.append(self._event(rest[:kept], finished=last))
+            self._held = rest[kept:]
         else:
             self._held = rest
         return b"".join(out)

@@ -4,9 +4,11 @@ Labels are names from policies that the operator wrote, never text from a client
 key has no way into them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from tandem_serving.gateway.guard_decide import Deny, Send
 from tandem_serving.gateway.sse import Tokens
@@ -18,6 +20,7 @@ class UsageMeter:
     """One for each guard. Call it from any thread."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
         target = ("deployment", "endpoint", "model")
         self._requests = Counter(
             "tandem_cloud_requests",
@@ -60,6 +63,10 @@ class UsageMeter:
         """Read the bytes of large bodies in flight from ``in_flight`` at each scrape."""
         self._body_bytes.set_function(in_flight)
 
+    def watch_places(self, taken: Callable[[], dict[str, int]]) -> None:
+        """Read the requests on their way to each endpoint from ``taken`` at each scrape."""
+        self._registry.register(_InFlight(taken))
+
     def denied(self, deny: Deny, *, deployment: str, endpoint: str) -> None:
         self._denials.labels(deployment, endpoint, deny.word.value).inc()
 
@@ -77,3 +84,20 @@ class UsageMeter:
             return
         self._tokens.labels(*target, "prompt").inc(tokens.prompt)
         self._tokens.labels(*target, "completion").inc(tokens.completion)
+
+
+class _InFlight(Collector):
+    """Read when Prometheus asks."""
+
+    def __init__(self, taken: Callable[[], dict[str, int]]) -> None:
+        self._taken = taken
+
+    def collect(self) -> Iterator[Metric]:
+        found = GaugeMetricFamily(
+            "tandem_cloud_requests_in_flight",
+            "Requests that are on their way to a cloud, or whose answers still come.",
+            labels=["endpoint"],
+        )
+        for endpoint, count in self._taken().items():
+            found.add_metric([endpoint], count)
+        yield found

@@ -120,7 +120,8 @@ def test_new_endpoints_touch_no_cluster(house: GatewayHouse, model: str) -> None
 
 def test_a_credential_never_reaches_envoy_nor_the_disk(house: GatewayHouse) -> None:
     house.operator.put(
-        "endpoint/openai", documents=[Credential(endpoint="openai", authorization="Bearer sk-secret-77")]
+        "endpoint/openai",
+        documents=[Credential(endpoint="openai", destination="d", authorization="Bearer sk-secret-77")],
     )
     eventually(lambda: house.gateway.metric("tandem_gateway_credentials") == 1, CHANGE_SECONDS)
     house.operator.put_model("after-the-key", house.replicas.port)

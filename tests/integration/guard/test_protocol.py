@@ -14,7 +14,6 @@ from support.ext_proc_client import (
     request_headers,
     response_body,
     response_headers,
-    talk,
     usual_headers,
 )
 from support.guarded_house import House
@@ -43,45 +42,45 @@ def hop() -> str:
     ],
 )
 def test_a_request_that_our_routes_did_not_make_is_malformed(house: House, messages: list[Any]) -> None:
-    assert denial(talk(house.guard.socket, messages)[0]) == "malformed"
+    assert denial(house.talk(messages)[0]) == "malformed"
 
 
 def test_a_listener_that_does_not_say_its_endpoint_is_malformed(house: House) -> None:
-    assert denial(talk(house.guard.socket, [usual_headers(**{headers.HOP: hop()})], endpoint=None)[0]) == "malformed"
+    assert denial(house.talk([usual_headers(**{headers.HOP: hop()})], **{headers.ENDPOINT: ""})[0]) == "malformed"
 
 
 def test_an_endpoint_named_by_a_header_is_not_believed(house: House) -> None:
     message = usual_headers(**{headers.HOP: hop(), headers.ENDPOINT: "cloud-a"})
-    assert denial(talk(house.guard.socket, [message], endpoint="cloud-z")[0]) == "unknown_endpoint"
+    assert denial(house.talk([message], endpoint="cloud-z")[0]) == "unknown_endpoint"
 
 
 def test_the_same_hop_is_denied_the_second_time(house: House) -> None:
     message = usual_headers(**{headers.HOP: hop()})
-    assert talk(house.guard.socket, [message])[0].WhichOneof("response") == "request_headers"
-    assert denial(talk(house.guard.socket, [message])[0]) == "repeated"
+    assert house.talk([message])[0].WhichOneof("response") == "request_headers"
+    assert denial(house.talk([message])[0]) == "repeated"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"model": 1}', b"\xff\xfe", b"not json", b"[" * 2_000_000])
 def test_a_body_that_is_no_json_object_with_a_model_stays(house: House, body: bytes) -> None:
-    replies = talk(house.guard.socket, [usual_headers(**{headers.HOP: hop()}), request_body(body)])
+    replies = house.talk([usual_headers(**{headers.HOP: hop()}), request_body(body)])
     assert denial(replies[1]) == "body"
 
 
 def test_a_request_without_a_body_stays(house: House) -> None:
     message = usual_headers(**{headers.HOP: hop()})
     message.request_headers.end_of_stream = True
-    assert denial(talk(house.guard.socket, [message])[0]) == "body"
+    assert denial(house.talk([message])[0]) == "body"
 
 
 def test_a_body_before_its_headers_is_an_error_of_somebodys_and_stays(house: House) -> None:
-    assert denial(talk(house.guard.socket, [request_body(BODY)])[0]) == "error"
+    assert denial(house.talk([request_body(BODY)])[0]) == "error"
 
 
 def test_two_data_classes_are_not_one_of_them(house: House) -> None:
     message = usual_headers(**{headers.HOP: hop(), headers.DATA_CLASS: "Public"})
     message.request_headers.headers.headers.add(key=headers.DATA_CLASS, raw_value=b"Confidential")
     house.change_endpoints(max_data_class="Confidential")
-    assert denial(talk(house.guard.socket, [message])[0]) == "data_class"
+    assert denial(house.talk([message])[0]) == "data_class"
 
 
 def test_too_many_large_bodies_at_once_are_busy(house: House) -> None:
@@ -93,14 +92,14 @@ def test_too_many_large_bodies_at_once_are_busy(house: House) -> None:
         held.set()
         asked.wait(30)
 
-    holder = threading.Thread(target=lambda: talk(house.guard.socket, keeps_room()))
+    holder = threading.Thread(target=lambda: house.talk(keeps_room()))
     holder.start()
     held.wait(30)
     message = usual_headers(**{headers.HOP: hop(), "content_length": str(2 << 20)})
     try:
-        assert denial(talk(house.guard.socket, [message])[0]) == "busy"
+        assert denial(house.talk([message])[0]) == "busy"
         small = usual_headers(**{headers.HOP: hop()})
-        assert talk(house.guard.socket, [small])[0].WhichOneof("response") == "request_headers"
+        assert house.talk([small])[0].WhichOneof("response") == "request_headers"
     finally:
         asked.set()
         holder.join()
@@ -110,7 +109,7 @@ def test_too_many_large_bodies_at_once_are_busy(house: House) -> None:
 
 def test_what_is_set_for_the_provider_is_complete(house: House) -> None:
     first = usual_headers(**{headers.HOP: hop(), "cookie": "a=b", "x_forwarded_proto": "http"})
-    replies = talk(house.guard.socket, [first, request_body(BODY)])
+    replies = house.talk([first, request_body(BODY)])
     response = replies[1].request_body.response
     assert mutated(response) == {
         ":authority": f"localhost:{house.clouds['cloud-a'].port}",
@@ -132,8 +131,7 @@ def test_what_is_set_for_the_provider_is_complete(house: House) -> None:
 
 def test_an_answer_that_is_encoded_against_our_wish_passes_and_is_counted_as_unreported(house: House) -> None:
     chunks = [b"\x1f\x8b\n\nnot", b" an event\n\n"]
-    replies = talk(
-        house.guard.socket,
+    replies = house.talk(
         [
             usual_headers(**{headers.HOP: hop()}),
             request_body(b'{"model": "cold", "stream": true}'),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import structlog
-from support.ext_proc_client import request_body, response_headers, talk, usual_headers
+from support.ext_proc_client import request_body, response_headers, usual_headers
 from support.guarded_house import House, a_deployment
 from support.replica_peer import TOKEN
 from tandem_contract import headers
@@ -73,8 +73,7 @@ def test_a_key_is_sent_to_its_own_endpoint_alone(house: House) -> None:
 
 
 def test_a_refusal_of_the_provider_says_nothing_of_the_key(house: House) -> None:
-    replies = talk(
-        house.guard.socket,
+    replies = house.talk(
         [
             usual_headers(**{headers.HOP: "hop-of-a-refusal"}),
             request_body(b'{"model": "cold"}'),

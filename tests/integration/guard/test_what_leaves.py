@@ -231,12 +231,39 @@ def test_when_every_cloud_fails_the_client_gets_a_503_without_the_providers_word
     assert [len(cloud.received) for cloud in house.clouds.values()] == [1, 1]  # none is asked twice
 
 
-def test_a_fault_of_the_request_is_told_to_the_client_and_not_tried_again(house: House) -> None:
+FAULTS = ["400", "413", "422"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_one_cloud_finds_fault_with_another_may_take(house: House, fault: str) -> None:
+    house.clouds["cloud-a"].fail(fault)
+    answer = house.chat()
+    assert (answer.status_code, answer.headers["x-tandem-destination"]) == (200, "cloud/cloud-b")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_clouds_find_fault_with_a_replica_may_take(house: House, fault: str) -> None:
+    house.replica.behave("/app-hello", "saturated")
+    answer = house.chat("hello", x_fault=fault)
+    assert (answer.status_code, answer.headers["x-tandem-destination"]) == (200, "local")
+    assert house.received == 2
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_of_the_request_is_told_to_the_client_when_nobody_else_is_left(house: House, fault: str) -> None:
+    answer = house.chat(x_fault=fault)
+    assert answer.status_code == int(fault)
+    assert answer.json()["error"]["code"] == fault
+    assert answer.headers["x-tandem-destination"] == "cloud/cloud-b"
+    assert [len(cloud.received) for cloud in house.clouds.values()] == [1, 1]
+
+
+def test_a_cloud_that_may_not_be_asked_is_nobody_who_is_left(house: House) -> None:
+    view = house.board.current()
+    house.publish(credentials={"cloud-a": view.credentials["cloud-a"]})
     answer = house.chat(x_fault="400")
-    assert answer.status_code == 400
+    assert (answer.status_code, answer.headers["x-tandem-destination"]) == (400, "cloud/cloud-a")
     assert "temperature" in answer.json()["error"]["message"]
-    assert answer.headers["x-tandem-destination"] == "cloud/cloud-a"
-    assert house.received == 1
 
 
 def test_a_redirected_request_that_no_cloud_takes_is_answered_locally(house: House) -> None:

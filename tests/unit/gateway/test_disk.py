@@ -29,7 +29,9 @@ def test_only_we_can_read_it_and_nothing_else_is_left_behind(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "never",
     [
-        pytest.param(from_document(Credential(endpoint="openai", authorization="Bearer sk-secret")), id="a key"),
+        pytest.param(
+            from_document(Credential(endpoint="openai", destination="d", authorization="Bearer sk-secret")), id="a key"
+        ),
         pytest.param(from_document(Freshness(observed_seconds=1)), id="the heartbeat"),
     ],
 )

@@ -197,7 +197,7 @@ def test_the_heartbeat_or_its_absence_ends_the_snapshot() -> None:
 
 def test_a_credential_is_used_and_not_kept_for_the_disk() -> None:
     house = House()
-    key = Credential(endpoint="openai", authorization="Bearer sk-secret")
+    key = Credential(endpoint="openai", destination="d", authorization="Bearer sk-secret")
     house.put("endpoint/openai", documents=[key])
     assert house.mirror.policy.view().credentials == {"openai": key}
     assert not any(found.type_url == CREDENTIAL for found in house.mirror.good)

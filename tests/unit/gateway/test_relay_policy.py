@@ -13,7 +13,7 @@ POLICY = DeploymentPolicy(
 )
 ENDPOINT = EndpointPolicy(
     endpoint="openai",
-    provider="OpenAI",
+    destination="0123456789abcdef",
     authority="api.example.com",
     base_path="/v1",
     region="eu-de",
@@ -21,7 +21,7 @@ ENDPOINT = EndpointPolicy(
     namespaces=("a",),
     models={"big": 8192},
 )
-KEY = Credential(endpoint="openai", authorization="Bearer sk-secret")
+KEY = Credential(endpoint="openai", destination="0123456789abcdef", authorization="Bearer sk-secret")
 
 
 def take(reader: PolicyReader, resource: Resource, *, wall: float = 1000, monotonic: float = 50) -> None:

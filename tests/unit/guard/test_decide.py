@@ -32,7 +32,7 @@ DEPLOYMENT = DeploymentPolicy(
 )
 ENDPOINT = EndpointPolicy(
     endpoint="eu",
-    provider="OpenAI",
+    destination="0123456789abcdef",
     authority="api.example.com",
     base_path="/openai/v1",
     region="eu-de",
@@ -40,8 +40,14 @@ ENDPOINT = EndpointPolicy(
     namespaces=("team",),
     models={"gpt-5-mini": 400_000},
 )
+CREDENTIAL = Credential(endpoint="eu", destination=ENDPOINT.destination, authorization=SecretStr(KEY))
 REQUEST = RequestFacts(
-    endpoint="eu", deployment="team/hello", method="POST", path="/app/v1/chat/completions", hop="hop-1"
+    endpoint="eu",
+    destination=ENDPOINT.destination,
+    deployment="team/hello",
+    method="POST",
+    path="/app/v1/chat/completions",
+    hop="hop-1",
 )
 
 
@@ -51,7 +57,7 @@ def a_view(
     usual: dict[str, Any] = {
         "deployments": {"team/hello": DEPLOYMENT.model_copy(update=dict(deployment or {}))},
         "endpoints": {"eu": ENDPOINT.model_copy(update=dict(endpoint or {}))},
-        "credentials": {"eu": Credential(endpoint="eu", authorization=SecretStr(KEY))},
+        "credentials": {"eu": CREDENTIAL},
         "ready_replicas": {"team/hello": 2},
         "fresh_at": NOW - 60,
     }
@@ -90,10 +96,25 @@ def test_a_request_that_meets_every_rule_is_sent_as_the_provider_wants_it() -> N
         pytest.param(a_view({"clouds": ()}), {}, "not_chosen", id="no endpoint listed"),
         pytest.param(a_view(credentials={}), {}, "credential_missing", id="no key"),
         pytest.param(
-            a_view(credentials={"eu": Credential(endpoint="eu", authorization=SecretStr(""))}),
+            a_view(credentials={"eu": CREDENTIAL.model_copy(update={"authorization": SecretStr("")})}),
             {},
             "credential_missing",
             id="empty key",
+        ),
+        pytest.param(a_view(), {"destination": ""}, "destination", id="no destination named by the listener"),
+        pytest.param(a_view(), {"destination": "another"}, "destination", id="a way to another place"),
+        pytest.param(a_view(endpoint={"destination": "another"}), {}, "destination", id="policy for another place"),
+        pytest.param(
+            a_view(credentials={"eu": CREDENTIAL.model_copy(update={"destination": "another"})}),
+            {},
+            "destination",
+            id="key for another place",
+        ),
+        pytest.param(
+            a_view(endpoint={"destination": ""}, credentials={"eu": CREDENTIAL.model_copy(update={"destination": ""})}),
+            {"destination": ""},
+            "destination",
+            id="no place at all is no agreement",
         ),
         pytest.param(a_view(endpoint={"namespaces": ()}), {}, "namespace", id="no namespace allowed"),
         pytest.param(a_view(endpoint={"namespaces": ("tea", "team2")}), {}, "namespace", id="other namespaces allowed"),

@@ -67,12 +67,13 @@ def test_an_endpoints_policy_names_the_namespaces_that_use_it_and_may() -> None:
             maxDataClass="Public",
             allowedNamespaces={"matchLabels": {"cloud": "yes"}},
         ),
+        destination="0123456789abcdef",
         namespaces={"team": {"cloud": "yes"}, "idle": {"cloud": "yes"}, "other": {}},
         users=["team/hello", "team/second", "other/hello", "unknown/hello"],
     )
     assert policy.model_dump(mode="json") == {
         "endpoint": "cloud-eu",
-        "provider": "OpenAI",
+        "destination": "0123456789abcdef",
         "authority": "api.example.com:8443",
         "base_path": "/openai/v1",
         "region": "eu-de",
@@ -132,7 +133,7 @@ def test_selectors_mean_what_they_mean_to_kubernetes(selector: Mapping[str, Any]
 
 
 def test_a_key_becomes_a_header_and_is_shown_nowhere() -> None:
-    document = credential("eu", b"  sk-secret\n")
+    document = credential("eu", b"  sk-secret\n", destination="d")
     assert document.authorization.get_secret_value() == "Bearer sk-secret"
     assert "sk-secret" not in repr(document) + str(document.model_dump())
 
@@ -140,7 +141,7 @@ def test_a_key_becomes_a_header_and_is_shown_nowhere() -> None:
 @pytest.mark.parametrize("key", [b"", b" \n", b"sk-sec\nret", b"sk sec", b"sk-s\xc3\xa9cret", b"sk-\x00secret"])
 def test_a_key_that_no_header_can_carry_is_refused_without_quoting_it(key: bytes) -> None:
     with pytest.raises(ValueError, match="CloudEndpoint eu") as refused:
-        credential("eu", key)
+        credential("eu", key, destination="d")
     assert "sk" not in str(refused.value)
 
 
@@ -170,5 +171,5 @@ def test_what_is_in_the_way_of_every_request_is_said(
 
 
 def test_the_ladder_of_the_document_is_the_ladder_of_the_api() -> None:
-    policy = endpoint_policy(endpoint(maxDataClass="Restricted"), namespaces={}, users=[])
+    policy = endpoint_policy(endpoint(maxDataClass="Restricted"), destination="d", namespaces={}, users=[])
     assert policy.max_data_class is DataClass.RESTRICTED

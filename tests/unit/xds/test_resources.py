@@ -31,7 +31,7 @@ POLICY = DeploymentPolicy(
 )
 ENDPOINT = EndpointPolicy(
     endpoint="openai",
-    provider="OpenAI",
+    destination="0123456789abcdef",
     authority="api.example.com",
     base_path="/v1",
     region="eu-de",
@@ -39,7 +39,7 @@ ENDPOINT = EndpointPolicy(
     namespaces=("team",),
     models={"big": 8192},
 )
-CREDENTIAL_DOCUMENT = Credential(endpoint="openai", authorization="Bearer sk-secret")
+CREDENTIAL_DOCUMENT = Credential(endpoint="openai", destination="0123456789abcdef", authorization="Bearer sk-secret")
 
 
 @pytest.mark.parametrize(
