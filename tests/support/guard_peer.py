@@ -61,6 +61,7 @@ class GuardPeer(external_processor_pb2_grpc.ExternalProcessorServicer):  # type:
     def Process(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802  gRPC's name
         metadata = {item.key: item.value for item in context.invocation_metadata()}
         judged = Judged(metadata.get(headers.ENDPOINT, ""), {})
+        consent = {headers.DESTINATION_DIGEST: metadata.get(headers.DESTINATION_DIGEST, "")}
         for request in requests:
             kind = request.WhichOneof("request")
             if kind == "request_headers":
@@ -77,13 +78,17 @@ class GuardPeer(external_processor_pb2_grpc.ExternalProcessorServicer):  # type:
                 )
             elif kind == "request_body":
                 judged.body = request.request_body.body
-                yield external_processor_pb2.ProcessingResponse(request_body=_mutate("BodyResponse", {}))
+                yield external_processor_pb2.ProcessingResponse(request_body=_mutate("BodyResponse", consent))
             elif kind == "response_headers":
                 said = {
                     headers.DESTINATION: f"cloud/{judged.endpoint}",
                     headers.REASON: judged.headers.get(headers.REASON, "failover"),
                 }
                 yield external_processor_pb2.ProcessingResponse(response_headers=_mutate("HeadersResponse", said))
+            elif kind == "response_trailers":
+                yield external_processor_pb2.ProcessingResponse(
+                    response_trailers=external_processor_pb2.TrailersResponse()
+                )
             else:
                 yield external_processor_pb2.ProcessingResponse(response_body=_mutate("BodyResponse", {}))
 
@@ -93,7 +98,12 @@ def _read(header_map: Any) -> dict[str, str]:
 
 
 def _mutate(message: str, set_headers: dict[str, str]) -> Any:
-    mutation = external_processor_pb2.HeaderMutation(
+    common = external_processor_pb2.CommonResponse(header_mutation=_header_mutation(set_headers))
+    return getattr(external_processor_pb2, message)(response=common)
+
+
+def _header_mutation(set_headers: dict[str, str]) -> Any:
+    return external_processor_pb2.HeaderMutation(
         set_headers=[
             base_pb2.HeaderValueOption(
                 header=base_pb2.HeaderValue(key=key, raw_value=value.encode()),
@@ -102,13 +112,14 @@ def _mutate(message: str, set_headers: dict[str, str]) -> Any:
             for key, value in set_headers.items()
         ]
     )
-    common = external_processor_pb2.CommonResponse(header_mutation=mutation)
-    return getattr(external_processor_pb2, message)(response=common)
 
 
 def _deny() -> Any:
     return external_processor_pb2.ProcessingResponse(
         immediate_response=external_processor_pb2.ImmediateResponse(
-            status=http_status_pb2.HttpStatus(code=503), body=b'{"error":{"message":"denied"}}', details="guard_denied"
+            status=http_status_pb2.HttpStatus(code=503),
+            headers=_header_mutation({headers.DENIED: "data_class"}),
+            body=b'{"error":{"message":"denied"}}',
+            details="guard_denied_data_class",
         )
     )

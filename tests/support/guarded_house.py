@@ -27,6 +27,7 @@ from tandem_lab.cloud import CloudStandIn
 from tandem_lab.process import free_port
 from tandem_operator.api.v1alpha1 import Target
 from tandem_operator.routing import (
+    Bounds,
     GatewaySettings,
     RoutedDeployment,
     RoutedEndpoint,
@@ -198,23 +199,31 @@ def guarded_house(folder: Path) -> Iterator[House]:
         guard = RunningGuard(board, sockets / "guard.sock", thread)
         guard.start()
         stack.callback(guard.stop)
-        port = free_port()
-        resources = [*compile_gateway(GatewaySettings(address="127.0.0.1", port=port))]
-        for name, cloud in clouds.items():
-            resources += compile_endpoint(a_way_out(name, cloud))
-        for name, prefix in DEPLOYMENTS.items():
-            targets = (Target(replica="one", address="127.0.0.1", port=replica.port),) if name == "hello" else ()
-            resources += compile_deployment(
-                RoutedDeployment("team", name, (name, f"team/{name}"), prefix, ENDPOINTS, True, True, targets)
-            )
-        bootstrap = static_bootstrap(resources, guard=pipe(sockets / "guard.sock"), agent=tcp(replica.port))
-        gateway = stack.enter_context(StaticGateway(bootstrap, folder, port=port))
+        gateway = stack.enter_context(a_gateway(folder, guard.socket, clouds, replica, Bounds()))
         # Threads share it: a connection kept for one may be closed as idle while another takes it up.
         one_request_each = httpx.Limits(max_keepalive_connections=0)
         client = stack.enter_context(httpx.Client(timeout=30, limits=one_request_each))
-        house = House(gateway, guard, board, replica, clouds, client)
+        yield House(gateway, guard, board, replica, clouds, client)
+
+
+@contextlib.contextmanager
+def a_gateway(
+    folder: Path, guard: Path, clouds: dict[str, CloudStandIn], replica: ReplicaPeer, bounds: Bounds
+) -> Iterator[StaticGateway]:
+    """Start an Envoy before the guard at this socket."""
+    port = free_port()
+    resources = compile_gateway(GatewaySettings("127.0.0.1", port, bounds))
+    for name, cloud in clouds.items():
+        resources += compile_endpoint(a_way_out(name, cloud), bounds)
+    for name, prefix in DEPLOYMENTS.items():
+        targets = (Target(replica="one", address="127.0.0.1", port=replica.port),) if name == "hello" else ()
+        resources += compile_deployment(
+            RoutedDeployment("team", name, (name, f"team/{name}"), prefix, ENDPOINTS, True, True, targets)
+        )
+    bootstrap = static_bootstrap(resources, guard=pipe(guard), agent=tcp(replica.port))
+    with StaticGateway(bootstrap, folder, port=port) as gateway:
         eventually(lambda: gateway.health()["local|team/hello"], within_seconds=15)
-        yield house
+        yield gateway
 
 
 def at_once(count: int, work: Any) -> list[Any]:

@@ -16,7 +16,7 @@ from support.ext_proc_client import (
     response_headers,
     usual_headers,
 )
-from support.guarded_house import House
+from support.guarded_house import House, a_way_out
 from support.wait import eventually
 from tandem_contract import headers
 
@@ -108,7 +108,7 @@ def test_too_many_large_bodies_at_once_are_busy(house: House) -> None:
 
 
 def test_what_is_set_for_the_provider_is_complete(house: House) -> None:
-    first = usual_headers(**{headers.HOP: hop(), "cookie": "a=b", "x_forwarded_proto": "http"})
+    first = usual_headers(**{headers.HOP: hop(), "cookie": "a=b", headers.CLOUD_MILLISECONDS: "9"})
     replies = house.talk([first, request_body(BODY)])
     response = replies[1].request_body.response
     assert mutated(response) == {
@@ -120,10 +120,10 @@ def test_what_is_set_for_the_provider_is_complete(house: House) -> None:
         "content-length": str(len(response.body_mutation.body)),
         "content-type": "application/json",
         "user-agent": "tandem",
+        headers.DESTINATION_DIGEST: a_way_out("cloud-a", house.clouds["cloud-a"]).destination,
     }
     assert set(response.header_mutation.remove_headers) == {
         "cookie",
-        "x-forwarded-proto",
         headers.DEPLOYMENT,
         headers.HOP,
     }
