@@ -14,6 +14,7 @@ from typing import Any, Self
 from aiohttp import web
 from tandem_contract import headers
 from tandem_lab.small_openai import Chat
+from tandem_serving.replica.answers import REDIRECT_AUTHORITY
 
 from support.loop_thread import LoopThread
 from support.pace import Pace
@@ -135,7 +136,7 @@ class ReplicaPeer:
         return web.Response(
             status=307,
             headers={
-                "location": f"http://{request.host}{bare}",
+                "location": f"http://{REDIRECT_AUTHORITY}{bare}",
                 headers.REASON: "overflow",
                 headers.TOKEN: TOKEN,
                 headers.PRIOR_ATTEMPTS: request.headers.get(headers.ATTEMPT_COUNT, "1"),

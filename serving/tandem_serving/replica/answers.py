@@ -12,6 +12,9 @@ from tandem_contract.headers import Reason
 
 _MOST_RETRY_AFTER_SECONDS: Final = 60
 
+REDIRECT_AUTHORITY: Final = "tandem.internal"
+"""Any host does: the gateway takes all of them. A client's own may be none at all, which Envoy would not follow."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -96,8 +99,8 @@ def retry_after_seconds(predicted_seconds: float | None) -> int:
 
 
 def absolute_url(scope: Scope, path: str) -> str:
-    """Return the URL as the gateway's client asked for it: ``path`` is without the app's prefix."""
+    """Return where the gateway should look again: ``path`` is without the app's prefix."""
     named = {name: value.decode("latin-1") for name, value in scope["headers"]}
     scheme = named.get(b"x-forwarded-proto", scope.get("scheme", "http"))
     query = scope.get("query_string", b"").decode("latin-1")
-    return f"{scheme}://{named.get(b'host', 'localhost')}{path}" + (f"?{query}" if query else "")
+    return f"{scheme}://{REDIRECT_AUTHORITY}{path}" + (f"?{query}" if query else "")

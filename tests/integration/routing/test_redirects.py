@@ -67,6 +67,17 @@ async def test_a_redirect_of_a_deployment_that_may_not_overflow_comes_back_to_it
     assert world.at_guard(answer.request_id) == []
 
 
+@pytest.mark.parametrize("host", ["", "a,b", "[::1", "user@gateway:99999"])
+async def test_a_redirect_does_not_go_by_the_clients_idea_of_our_name(world: World, host: str) -> None:
+    answer = await ask(world.url, "chat", local="saturated", headers={"host": host})
+    assert (answer.status, answer.destination) == (200, "cloud/east")
+
+
+async def test_attempts_of_both_legs_are_counted_when_nobody_answers(world: World) -> None:
+    answer = await ask(world.url, "chat", local="redirect always", cloud="500")
+    assert (answer.status, answer.attempts) == (503, 1 + 3)
+
+
 async def test_one_hop_at_most(world: World) -> None:
     answer = await ask(world.url, "chat", local="redirect always", cloud="500")
     assert (answer.status, answer.error["code"], answer.destination) == (503, "unavailable", "gateway")

@@ -154,7 +154,7 @@ async def test_a_hanging_engine_on_the_second_attempt_sends_the_request_to_the_c
     exchange = await rig.ask({**SECOND, "x-forwarded-proto": "https"}, query="a=1&b=%20").done()
     assert exchange.status == 307
     assert {name: value for name, value in exchange.headers.items() if name != "content-type"} == {
-        "location": "https://gateway.test/v1/chat/completions?a=1&b=%20",
+        "location": "https://tandem.internal/v1/chat/completions?a=1&b=%20",
         "x-tandem-reason": "overflow",
         "x-tandem-token": "secret",
         "x-tandem-prior-attempts": "2",
