@@ -1,6 +1,8 @@
-"""The gateway's access log: one JSON object per leg of a request on stdout. Never a body, a query or a credential.
+"""The gateway's access log: JSON objects on stdout. Never a body, a query or a credential.
 
-A redirected request has two legs with one ``request_id``; the first ends with status 307 and ``internal_redirect``.
+One for each leg of a request: a redirected one has two with one ``request_id``, the first ends with status 307 and
+``internal_redirect``. And one for each attempt at a cloud: its ``details`` are ``guard_denied_<word>`` when it did not
+leave.
 """
 
 from typing import Final
@@ -33,13 +35,34 @@ _FIELDS: Final = {
     "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
 }
 
+_WAY_OUT_FIELDS: Final = {
+    "time": "%START_TIME%",
+    "request_id": f"%REQ({headers.REQUEST_ID})%",
+    "status": "%RESPONSE_CODE%",
+    "flags": "%RESPONSE_FLAGS%",
+    "details": "%RESPONSE_CODE_DETAILS%",
+    "upstream": "%UPSTREAM_HOST%",
+    "duration_ms": "%DURATION%",
+    "bytes_received": "%BYTES_RECEIVED%",
+    "bytes_sent": "%BYTES_SENT%",
+}
+
 
 def make_access_log() -> list[Message]:
-    """Return the HCM's ``access_log``."""
+    """Return the ``access_log`` of the listener that clients reach."""
+    return _to_stdout(_FIELDS)
+
+
+def make_way_out_log(endpoint: str) -> list[Message]:
+    """Return the ``access_log`` of an endpoint's internal listener."""
+    return _to_stdout({**_WAY_OUT_FIELDS, "endpoint": endpoint.replace("%", "%%")})
+
+
+def _to_stdout(fields: Message) -> list[Message]:
     return [
         extension(
             "envoy.access_loggers.stdout",
             "access_loggers.stream.v3.StdoutAccessLog",
-            log_format={"json_format": _FIELDS},
+            log_format={"json_format": fields},
         )
     ]

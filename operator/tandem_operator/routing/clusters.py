@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tandem_operator import names
-from tandem_operator.routing.inputs import RoutedDeployment
+from tandem_operator.routing.inputs import Bounds, RoutedDeployment
 from tandem_operator.routing.limits import BREAKERS, CONNECTION_BUFFER_BYTES
 from tandem_operator.routing.proto import CLUSTER, Message, extension, from_ads, typed
 
@@ -19,7 +19,7 @@ HEALTH_PATH: Final = "/tandem/healthz"
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-def make_clusters(deployment: RoutedDeployment) -> Iterator[Message]:
+def make_clusters(deployment: RoutedDeployment, bounds: Bounds) -> Iterator[Message]:
     """Yield the replicas' cluster, and three chains per model name.
 
     The redirected one is there also when nothing may overflow: a replica that has not heard of that edit yet gets its
@@ -31,10 +31,15 @@ def make_clusters(deployment: RoutedDeployment) -> Iterator[Message]:
     home = [local, local]
     first = [*home, *clouds, local] if deployment.fails_over and clouds else home
     redirected = [*clouds, local] if deployment.overflows and clouds else home
+    told = {
+        "prefix": deployment.prefix,
+        "deployment": deployment.key,
+        "cloud_milliseconds": str(bounds.cloud_share_milliseconds(len(clouds))),
+    }
     for model in deployment.names:
-        yield _make_chain(names.model_cluster(model), first, deployment)
-        yield _make_chain(names.escalated_cluster(model), redirected, deployment)
-        yield _make_chain(names.home_cluster(model), home, deployment)
+        yield _make_chain(names.model_cluster(model), first, told)
+        yield _make_chain(names.escalated_cluster(model), redirected, told)
+        yield _make_chain(names.home_cluster(model), home, told)
 
 
 def _make_replicas(deployment: RoutedDeployment) -> Message:
@@ -91,7 +96,7 @@ _OUTLIERS: Final[Message] = {
 }
 
 
-def _make_chain(name: str, members: Sequence[str], deployment: RoutedDeployment) -> Message:
+def _make_chain(name: str, members: Sequence[str], told: Message) -> Message:
     return {
         "@type": CLUSTER,
         "name": name,
@@ -103,7 +108,7 @@ def _make_chain(name: str, members: Sequence[str], deployment: RoutedDeployment)
             clusters=[{"name": member} for member in members],
         ),
         "circuit_breakers": BREAKERS,
-        "metadata": {"filter_metadata": {"tandem": {"prefix": deployment.prefix, "deployment": deployment.key}}},
+        "metadata": {"filter_metadata": {"tandem": told}},
         "typed_extension_protocol_options": {
             _HTTP_OPTIONS: typed(
                 "upstreams.http.v3.HttpProtocolOptions",

@@ -17,9 +17,9 @@ def compile_gateway(settings: GatewaySettings) -> list[Message]:
     return [make_listener(settings), make_routes(settings.bounds)]
 
 
-def compile_deployment(deployment: RoutedDeployment) -> list[Message]:
+def compile_deployment(deployment: RoutedDeployment, bounds: Bounds = USUAL) -> list[Message]:
     """Return one deployment's clusters and endpoints."""
-    return [*make_clusters(deployment), make_endpoints(deployment.key, deployment.targets)]
+    return [*make_clusters(deployment, bounds), make_endpoints(deployment.key, deployment.targets)]
 
 
 def compile_endpoint(endpoint: RoutedEndpoint, bounds: Bounds = USUAL) -> list[Message]:

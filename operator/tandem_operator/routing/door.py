@@ -6,13 +6,20 @@ redirect survives and what a client sends does not.
 
 import re
 from collections.abc import Sequence
+from typing import Final
 
 from tandem_contract import headers
 
-from tandem_operator.routing.proto import Message, extension
+from tandem_operator.routing.proto import Message, extension, header
 
 HONOURED = (headers.DATA_CLASS, headers.ROUTE)
 """The only ``x-tandem-*`` headers that a client may send."""
+
+
+_IS_JSON: Final = "request.headers['content-type'].matches('(?i)^application/json *(;.*)?$')"
+_CONTENT_TYPE: Final = f"%CEL({_IS_JSON} ? 'application/json' : 'text/plain')%"
+"""`transform` reads any content type that has ``application/json`` in it, in small letters. JSON may be written
+otherwise, and ``text/plain; x=application/json`` is what a web page may send from a browser without asking us first."""
 
 
 def make_early_mutations() -> list[Message]:
@@ -24,6 +31,7 @@ def make_early_mutations() -> list[Message]:
             mutations=[
                 *(remove_regex(regex) for regex in others_than(headers.PREFIX, HONOURED)),
                 remove_prefix("x-envoy-"),
+                {"append": header("content-type", _CONTENT_TYPE, "OVERWRITE_IF_EXISTS")},
             ],
         )
     ]

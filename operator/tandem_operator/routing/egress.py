@@ -13,10 +13,11 @@ from typing import Final
 from tandem_contract import headers
 
 from tandem_operator import names
+from tandem_operator.routing.access_log import make_way_out_log
 from tandem_operator.routing.door import remove_prefix
 from tandem_operator.routing.inputs import Bounds, RoutedEndpoint
 from tandem_operator.routing.limits import BODY_BYTES, BREAKERS, CONNECTION_BUFFER_BYTES
-from tandem_operator.routing.proto import CLUSTER, LISTENER, Message, bounded, extension, seconds, typed
+from tandem_operator.routing.proto import CLUSTER, LISTENER, Message, bounded, extension, header, seconds, typed
 
 SYSTEM_ROOTS: Final = "/etc/ssl/certs/ca-certificates.crt"
 """Where Debian, Ubuntu and Envoy's official image keep the system's authorities."""
@@ -50,7 +51,9 @@ def make_way_out(endpoint: RoutedEndpoint, bounds: Bounds) -> Message:
         stream_idle_timeout=seconds(bounds.cloud_silence),
         # Without it a guard that died costs the client a second.
         delayed_close_timeout="0s",
-        http_filters=[_guard(endpoint, bounds), _nothing_of_ours(), _router()],
+        http_filters=[_guard(endpoint, bounds), _only_with_consent(endpoint), _nothing_of_ours(), _router()],
+        local_reply_config=_refusals_go_on(),
+        access_log=make_way_out_log(endpoint.name),
         route_config={"name": name, "virtual_hosts": [_only_upstream(endpoint, bounds)]},
     )
     return {
@@ -132,15 +135,42 @@ def _guard(endpoint: RoutedEndpoint, bounds: Bounds) -> Message:
             "response_header_mode": "SEND",
             "response_body_mode": "STREAMED",
             "request_trailer_mode": "SKIP",
-            "response_trailer_mode": "SKIP",
+            "response_trailer_mode": "SEND",
         },
     )
 
 
+def _only_with_consent(endpoint: RoutedEndpoint) -> Message:
+    """Return the filter that stops what the guard did not send here: its word for this very place must be there.
+
+    Envoy takes an ext_proc stream that ends well without an answer for consent, and ``failure_mode_allow`` does not
+    mean that (seen with Envoy 1.40).
+    """
+    consent = {"name": headers.DESTINATION_DIGEST, "string_match": {"exact": endpoint.destination}}
+    sent_by_the_guard = {"permissions": [{"header": consent}], "principals": [{"any": True}]}
+    return extension(
+        "envoy.filters.http.rbac",
+        "filters.http.rbac.v3.RBAC",
+        rules={"action": "ALLOW", "policies": {"sent by the guard": sent_by_the_guard}},
+    )
+
+
+def _refusals_go_on() -> Message:
+    """Return the listener's ``local_reply_config``: a refusal of that filter is a 503, so that local answers."""
+    comparison = {"op": "EQ", "value": {"default_value": 403, "runtime_key": "tandem.unused"}}
+    return {"mappers": [{"filter": {"status_code_filter": {"comparison": comparison}}, "status_code": 503}]}
+
+
 def _nothing_of_ours() -> Message:
-    """Return the filter behind the guard: no header about us or the client goes out, none that steers us comes in."""
-    ours = [remove_prefix(headers.PREFIX), remove_prefix("x-envoy-")]
-    outgoing = [*ours, remove_prefix("x-forwarded-"), {"remove": "cookie"}]
+    """Return the filter behind the guard: no header about us or the client goes out, none that steers us comes in.
+
+    The deployment's share of time for this cloud becomes, between two removals, the header that the router obeys and
+    takes off.
+    """
+    ours = [remove_prefix("x-envoy-"), remove_prefix(headers.PREFIX)]
+    # It bounds the time until the answer's headers, streamed or not: after them nobody can be asked instead.
+    in_time = {"append": header("x-envoy-upstream-rq-per-try-timeout-ms", f"%REQ({headers.CLOUD_MILLISECONDS})%")}
+    outgoing = [ours[0], in_time, ours[1], remove_prefix("x-forwarded-"), {"remove": "cookie"}]
     return extension(
         "envoy.filters.http.header_mutation",
         "filters.http.header_mutation.v3.HeaderMutation",

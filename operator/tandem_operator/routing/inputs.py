@@ -67,7 +67,8 @@ class RoutedEndpoint:
 class Bounds:
     """Generous limits in seconds on the time that an answer takes.
 
-    They end what was lost, they do not keep an objective: time to first token is the replica's to bound.
+    They end what was lost, they do not keep an objective: time to first token is the replica's to bound. ``answer`` and
+    ``silence`` are one leg's, whatever the length of its chain: they stand in routes that all deployments share.
     """
 
     answer: float = 600
@@ -76,14 +77,22 @@ class Bounds:
     silence: float = 600
     """Nothing on a stream, before its headers or between two tokens."""
 
+    clouds_begin: float = 300
+    """All clouds of a chain together, until one begins to answer: so much less than ``answer`` and ``silence`` that the
+    last local attempt has its time. Each has an equal share."""
+
     cloud_answer: float = 300
-    """A whole answer of one cloud that is not streamed: time is left for the last local attempt."""
+    """A whole answer of one cloud that is not streamed."""
 
     cloud_silence: float = 300
     """Nothing on one cloud's stream."""
 
     guard: float = 5
     """The guard's answer to one message. Past it the request does not leave."""
+
+    def cloud_share_milliseconds(self, clouds: int) -> int:
+        """Return how long each of so many clouds may take to begin its answer."""
+        return int(self.clouds_begin * 1000 / max(1, clouds))
 
 
 USUAL: Final = Bounds()

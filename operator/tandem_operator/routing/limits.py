@@ -22,5 +22,5 @@ BREAKERS: Final[Message] = {
         }
     ]
 }
-"""Out of the way. Envoy's default of 3 retries at once turns 197 of 200 failovers into 503; concurrency is bounded by
-the replica's admission and by the guard."""
+"""Out of the way. Envoy's default of 3 retries at once turns 197 of 200 failovers into 503. How much runs at once is
+bounded by admission in each replica, and towards a cloud by the guard, which denies what is above an endpoint's cap."""

@@ -13,6 +13,20 @@ from tandem_operator.routing.proto import Message, header
 
 _BODY: Final = "%LOCAL_REPLY_BODY%"
 
+_PRIOR: Final = f"request.headers['{headers.PRIOR_ATTEMPTS}']"
+ATTEMPTS: Final = (
+    f"%CEL(int(upstream.request_attempt_count) + ('{headers.PRIOR_ATTEMPTS}' in request.headers ? int({_PRIOR}) : 0))%"
+)
+"""Envoy's own count begins again at a redirect; the request carries what was before."""
+
+
+_NOBODY: Final = (
+    "No destination could answer this request now, or was allowed to: a cloud may be closed to it by its data class, "
+    "its namespace or the regions of its policy. Try again shortly; the gateway's log says for x-request-id "
+    f"%REQ({headers.REQUEST_ID}):64% who was asked and what was denied."
+)
+"""A client is not told which: the word is for whoever reads the log."""
+
 
 def make_local_replies() -> Message:
     """Return the HCM's ``local_reply_config``."""
@@ -31,7 +45,7 @@ def make_local_replies() -> Message:
             _mapper(_status("EQ", 431), message="The request's headers are too large.", code="headers_too_large"),
             _mapper(
                 _status("EQ", 503),
-                message="No destination could answer this request now. Try again shortly.",
+                message=_NOBODY,
                 code="unavailable",
                 kind="server_error",
                 extra=[header("retry-after", "1")],
@@ -65,7 +79,7 @@ def _mapper(
         },
         "headers_to_add": [
             header(headers.DESTINATION, headers.GATEWAY),
-            header(headers.ATTEMPTS, "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"),
+            header(headers.ATTEMPTS, ATTEMPTS),
             # For what was no request at all; else Envoy puts the request's own id here.
             header(headers.REQUEST_ID, "%UNIQUE_ID%", "ADD_IF_ABSENT"),
             *extra,

@@ -17,6 +17,7 @@ from tandem_operator import names
 from tandem_operator.routing.inputs import Bounds
 from tandem_operator.routing.limits import BODY_BYTES
 from tandem_operator.routing.proto import ROUTES, Message, bounded, header
+from tandem_operator.routing.replies import ATTEMPTS
 
 NAME: Final = "gateway"
 SHARED_PATHS: Final = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
@@ -57,12 +58,13 @@ def make_routes(bounds: Bounds) -> Message:
                 "request_headers_to_remove": _NO_LONGER_NEEDED,
                 "response_headers_to_add": [
                     header(headers.DESTINATION, headers.GATEWAY, "ADD_IF_ABSENT"),
-                    header(headers.ATTEMPTS, "%UPSTREAM_REQUEST_ATTEMPT_COUNT%", "ADD_IF_ABSENT"),
+                    header(headers.ATTEMPTS, ATTEMPTS, "ADD_IF_ABSENT"),
                 ],
                 "response_headers_to_remove": [
                     headers.RATE_LIMITED,
                     headers.TOKEN,
                     headers.PRIOR_ATTEMPTS,
+                    headers.DENIED,
                     "x-envoy-upstream-service-time",
                 ],
                 "routes": [*_model_list(), *_inference(bounds), *_refusals()],
@@ -108,6 +110,7 @@ def _to_chain(
         "request_headers_to_add": [
             header(headers.DEPLOYMENT, "%METADATA(CLUSTER:tandem:deployment)%"),
             header(headers.HOP, "%UNIQUE_ID%"),
+            header(headers.CLOUD_MILLISECONDS, "%METADATA(CLUSTER:tandem:cloud_milliseconds)%"),
             *(add or []),
         ],
         "route": {

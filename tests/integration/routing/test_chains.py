@@ -64,6 +64,9 @@ async def test_nobody_answers_an_honest_503(world: World, model: str) -> None:
     answer = await ask(world.url, model, headers={"x-tandem-data-class": "Restricted"})
     assert (answer.status, answer.destination, answer.error["code"]) == (503, "gateway", "unavailable")
     assert world.at_cloud(answer.request_id) == []
+    for told in ("data class", "namespace", "regions", f"x-request-id {answer.request_id}"):
+        assert told in answer.error["message"]
+    assert "x-tandem-denied" not in answer.headers
 
 
 @pytest.mark.parametrize("model", ["alone", "strict", "overflowing"])

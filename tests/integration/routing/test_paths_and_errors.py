@@ -102,6 +102,22 @@ async def test_what_is_not_a_json_object_is_a_400(world: World, body: bytes) -> 
     assert "JSON object" in answer.error["message"] or "model" in answer.error["message"]
 
 
+@pytest.mark.parametrize(
+    "written", ["Application/JSON", "application/json; charset=utf-8", "APPLICATION/JSON;charset=UTF-8"]
+)
+async def test_json_is_json_however_its_name_is_written(world: World, written: str) -> None:
+    answer = await ask(world.url, "chat", headers={"content-type": written})
+    assert (answer.status, answer.destination) == (200, "local")
+
+
+@pytest.mark.parametrize("written", ["text/plain", "", "text/plain; x=application/json", "multipart/form-data"])
+async def test_another_content_type_is_a_400_that_names_the_right_one(world: World, written: str) -> None:
+    answer = await ask(world.url, "chat", headers={"content-type": written})
+    assert answer.status == 400
+    assert "content-type: application/json" in answer.error["message"]
+    assert world.at_replicas(answer.request_id) == []
+
+
 @pytest.mark.parametrize("body", [b"{}", b'{"model":""}', b'{"model":null}', b'{"messages":[]}'])
 async def test_a_request_without_a_model_is_a_400(world: World, body: bytes) -> None:
     answer = await ask(world.url, body=body)

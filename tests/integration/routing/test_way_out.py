@@ -47,10 +47,15 @@ async def test_a_provider_whose_certificate_does_not_prove_its_name_gets_nothing
     )
 
 
-async def test_a_hanging_cloud_is_given_up_and_the_replica_answers(world: World) -> None:
-    for stream in (False, True):
-        answer = await ask(world.url, "one-cloud", local="saturated", cloud="hang", stream=stream)
-        assert (answer.status, answer.destination) == (200, "local")
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("model", "clouds"), [("one-cloud", 1), ("chat", 2)])
+async def test_hanging_clouds_are_given_up_and_the_replica_answers(
+    world: World, model: str, clouds: int, stream: bool
+) -> None:
+    """Bounds have their usual proportions here: as many clouds as there are must leave time for the replica."""
+    answer = await ask(world.url, model, local="saturated", cloud="hang", stream=stream)
+    assert (answer.status, answer.destination) == (200, "local")
+    assert len(world.at_cloud(answer.request_id)) == clouds
 
 
 async def test_a_dead_guard_lets_nothing_out_and_is_back_at_once(world: World) -> None:

@@ -3,6 +3,7 @@
 import pytest
 from tandem_operator.routing.clusters import HEALTH_PATH
 from tandem_operator.routing.routes import LOCAL_PATHS, SHARED_PATHS
+from tandem_serving.gateway import guard_messages
 from tandem_serving.gateway.guard_decide import MAY_LEAVE
 from tandem_serving.replica import paths
 
@@ -19,3 +20,8 @@ def test_the_replica_answers_every_path_that_leads_to_it(path: str) -> None:
 def test_health_is_asked_where_the_replica_tells_it() -> None:
     assert HEALTH_PATH == paths.HEALTH
     assert paths.kind("GET", HEALTH_PATH) is paths.Kind.HEALTH
+
+
+def test_a_denial_has_its_word_where_the_access_log_of_the_way_out_reads_it() -> None:
+    reply = guard_messages.stop(503, kind="", code="denied_region", message="", set_headers={})
+    assert reply.immediate_response.details == "guard_denied_region"

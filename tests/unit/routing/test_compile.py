@@ -34,7 +34,7 @@ def test_every_granted_name_has_chains_of_its_own() -> None:
 def test_chains_carry_who_they_are() -> None:
     resources = compile_deployment(RoutedDeployment("ns", "m", ("m",), "/app", ("c",), True, True))
     told = [r["metadata"]["filter_metadata"]["tandem"] for r in resources if "metadata" in r]
-    assert told == [{"prefix": "/app", "deployment": "ns/m"}] * 3
+    assert told == [{"prefix": "/app", "deployment": "ns/m", "cloud_milliseconds": "300000"}] * 3
 
 
 def test_an_endpoint_is_a_hop_a_guarded_listener_and_a_provider() -> None:

@@ -14,6 +14,7 @@ from tandem_operator.routing import (
     compile_endpoint,
     compile_gateway,
 )
+from tandem_operator.routing.inputs import USUAL
 from tandem_operator.routing.routes import LOCAL_PATHS, SHARED_PATHS
 
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -166,6 +167,13 @@ def test_09_the_way_out_bounds_silence_by_itself() -> None:
         ("0s", "300s"),
         ("300s", "360s"),
     ]
+
+
+@pytest.mark.parametrize("clouds", range(1, 9))
+def test_09_the_clouds_of_a_chain_together_leave_half_the_time_to_the_replicas(clouds: int) -> None:
+    deployment = RoutedDeployment("ns", "m", ("m",), "/app", tuple("abcdefgh"[:clouds]), fails_over=True)
+    told = clusters(deployment)["model|m"]["metadata"]["filter_metadata"]["tandem"]
+    assert clouds * int(told["cloud_milliseconds"]) / 1000 <= min(USUAL.answer, USUAL.silence) / 2
 
 
 def test_10_retries_do_not_wait() -> None:
