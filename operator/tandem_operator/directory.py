@@ -1,7 +1,7 @@
 """Who refers to whom, kept up to date change by change. Pure; ``handlers`` feeds it, ``reconcile`` asks it.
 
-A ModelDeployment that does not parse keeps what it referred to when it last did, see ``references``. A CloudEndpoint that
-does not parse is not in here: nothing leaves through it. Either's own reconcile says why.
+A ModelDeployment that does not parse keeps what it referred to when it last did, see ``references``. A CloudEndpoint
+that does not parse is not in here: nothing leaves through it. Either's own reconcile says why.
 """
 
 from collections import defaultdict

@@ -142,14 +142,15 @@ def a_foreign_app(name: str, **changes: Any) -> App:
 
 @asynccontextmanager
 async def bench(head: RayHead, **engine: Any) -> AsyncIterator[Bench]:
-    """An engine of a Kubernetes cluster of its own; its applications are taken out afterwards."""
+    """An engine of a Kubernetes cluster of its own that asks every time; its applications are taken out afterwards."""
     registry = CollectorRegistry()
     metrics = RayMetrics(registry)
     uid = f"{next(_NUMBERS):08x}-0000-4000-8000-{id(registry) % 10**12:012d}"
     async with aiohttp.ClientSession() as session:
         client = RayServeClient(session, cluster="lab", url=head.url, token=lambda: head.token, metrics=metrics)
-        settings = {"cluster": "lab", "cluster_uid": uid, "http_host": LOOPBACK, "http_port": head.http_port}
-        on_head = Bench(head, session, client, ServeEngine(client, **settings | engine, metrics=metrics), registry, uid)
+        settings: dict[str, Any] = {"cluster": "lab", "cluster_uid": uid, "http_host": LOOPBACK, "snapshot_seconds": 0}
+        settings |= {"http_port": head.http_port, **engine}
+        on_head = Bench(head, session, client, ServeEngine(client, **settings, metrics=metrics), registry, uid)
         try:
             yield on_head
         finally:

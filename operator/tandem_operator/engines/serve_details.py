@@ -10,7 +10,9 @@ Only the fields that decide anything are read; Ray adds others with every releas
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
@@ -94,6 +96,15 @@ class ServeDetails(_Answer):
     grpc_options: dict[str, Any] | None = None
     target_capacity: float | None = None
     target_groups: tuple[TargetGroup, ...] = ()
+
+    @cached_property
+    def targets_of(self) -> Mapping[str, tuple[TargetDetails, ...]]:
+        """Where requests for each application may go, Ray's own proxy among them."""
+        found: defaultdict[str, tuple[TargetDetails, ...]] = defaultdict(tuple)
+        for group in self.target_groups:
+            if group.protocol == "HTTP":
+                found[group.app_name] += group.targets
+        return found
 
     @property
     def started(self) -> bool:
@@ -186,9 +197,7 @@ def _replica_targets(details: ServeDetails, app: str) -> tuple[Target, ...]:
     named = f"SERVE_REPLICA::{app}#"
     found: Mapping[str, Target] = {
         target.name: Target(replica=target.name, address=target.ip, port=target.port)
-        for group in details.target_groups
-        if group.app_name == app and group.protocol == "HTTP"
-        for target in group.targets
+        for target in details.targets_of.get(app, ())
         if target.name.startswith(named)
     }
     return tuple(found[name] for name in sorted(found))

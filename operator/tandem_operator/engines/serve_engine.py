@@ -1,11 +1,13 @@
 """One Ray cluster as the engine of deployments: read, ask the pure modules, write, look again.
 
 Called by ``reconcile`` for every deployment that names this cluster, on one event loop. One lock per Ray cluster
-covers read, write and the look afterwards, since every write replaces everybody's document. It holds no state that a
-restart could miss: what it remembers only makes it wait, or tell of other writers.
+covers read, write and the look afterwards, since every write replaces everybody's document. What needs no write is
+decided without it, from an answer that others share: a thousand quiet deployments cost a question per second. It holds
+no state that a restart could miss: what it remembers only makes it wait, or tell of other writers.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -19,7 +21,7 @@ from tandem_operator.clients.ray_serve import RayServeClient, Refused
 from tandem_operator.engines import serve_details, serve_document
 from tandem_operator.engines.patience import Patience
 from tandem_operator.engines.serve_details import DEPLOYMENT, AppDetails, ServeDetails
-from tandem_operator.engines.serve_document import Action, App
+from tandem_operator.engines.serve_document import Action, App, Step
 from tandem_operator.errors import Hold, Reject, Retry
 from tandem_operator.observed import AppState, AppStatus
 
@@ -40,6 +42,9 @@ LONGEST_RETRY_SECONDS: Final = 900.0
 
 PATIENCE_SECONDS: Final = 120.0
 """How long an edit may wait for room beside the old replicas, before the old ones make room."""
+
+
+_WRITES: Final = frozenset({Action.PUT, Action.SCALE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,7 @@ class ServeEngine:
         clock: Callable[[], float] = time.monotonic,
         patience_seconds: float = PATIENCE_SECONDS,
         first_retry_seconds: float = FIRST_RETRY_SECONDS,
+        snapshot_seconds: float = SNAPSHOT_SECONDS,
     ) -> None:
         """``http_host`` and ``http_port`` count only where Serve was never started; the port is of Ray's own proxy."""
         self._client = client
@@ -76,9 +82,11 @@ class ServeEngine:
         self._clock = clock
         self._patience_seconds = patience_seconds
         self._first_retry_seconds = first_retry_seconds
+        self._snapshot_seconds = snapshot_seconds
         self._writing = asyncio.Lock()
         self._reading = asyncio.Lock()
         self._last: tuple[float, ServeDetails | Hold] | None = None
+        self._wrote_at = -math.inf
         self._failing = Patience(clock)
         self._cramped = Patience(clock)
         self._written: dict[str, tuple[str, App]] = {}
@@ -95,24 +103,35 @@ class ServeEngine:
     async def apply(self, app: App, replicas: int) -> Applied:
         """Bring one application to its document and its number of replicas; writes nothing when it is there.
 
-        Raises ``Hold`` when writing could harm others or Ray cannot be read, ``Reject`` when Ray refuses ``app``, and
+        Whether it is there, a recent answer tells; what is written is built from one that was read just before. Raises
+        ``Hold`` when writing could harm others or Ray cannot be read, ``Reject`` when Ray refuses ``app``, and
         ``Retry`` when the write may or may not have arrived.
         """
-        name = app["name"]
-        async with self._writing:
-            before = await self._read()
-            found = before.applications.get(name)
-            self._notice(name, before)
-            retry_in, cramped_in = self._waits(found, app)
-            step = serve_document.next_step(found, app, replicas, retry=retry_in == 0, cramped=cramped_in == 0)
-            if step.action is Action.PUT and step.app is not None:
-                await self._put_app(before, step.app)
-            elif step.action is Action.SCALE:
-                log.info("scaling", ray_cluster=self._cluster, app=name, replicas=replicas)
+        step, again_seconds = self._decide(await self._recent(), app, replicas)
+        if step.action in _WRITES:
+            async with self._writing:
+                before = await self._read()
+                step, again_seconds = self._decide(before, app, replicas)
+                await self._carry_out(before, step, app["name"], replicas)
+        return Applied(step.action, again_seconds)
+
+    def _decide(self, before: ServeDetails, app: App, replicas: int) -> tuple[Step, float | None]:
+        """Return what is to be done, and the seconds after which to decide again though nothing changed."""
+        found = before.applications.get(app["name"])
+        self._notice(app["name"], before)
+        retry_in, cramped_in = self._waits(found, app)
+        step = serve_document.next_step(found, app, replicas, retry=retry_in == 0, cramped=cramped_in == 0)
+        return step, min((seconds for seconds in (retry_in, cramped_in) if seconds), default=None)
+
+    async def _carry_out(self, before: ServeDetails, step: Step, name: str, replicas: int) -> None:
+        if step.action is Action.PUT and step.app is not None:
+            await self._put_app(before, step.app)
+        elif step.action is Action.SCALE:
+            log.info("scaling", ray_cluster=self._cluster, app=name, replicas=replicas)
+            try:
                 await self._client.scale(name, DEPLOYMENT, replicas)
-                self._last = None
-        waits = [seconds for seconds in (retry_in, cramped_in) if seconds]
-        return Applied(step.action, again_seconds=min(waits, default=None))
+            finally:
+                self._forget_answers()
 
     async def remove(self, app: str) -> bool:
         """Take one application out of the document; True once Ray has let go of its last replica."""
@@ -148,19 +167,25 @@ class ServeEngine:
                 if isinstance(told, Hold):
                     if self._clock() - at < FAIL_FAST_SECONDS:
                         raise told
-                elif self._clock() - at < SNAPSHOT_SECONDS:
+                elif self._clock() - at < self._snapshot_seconds:
                     return told
             return await self._read()
 
     async def _read(self) -> ServeDetails:
+        asked_at = self._clock()
         try:
             details = await self._client.details()
         except Hold as hold:
             self._last = self._clock(), hold
             raise
-        self._last = self._clock(), details
+        if asked_at >= self._wrote_at:  # else it may be from before a write that ended meanwhile
+            self._last = self._clock(), details
         self._count_foreign(details)
         return details
+
+    def _forget_answers(self) -> None:
+        """Serve nobody what was asked for before a write that has just ended, however it ended."""
+        self._last, self._wrote_at = None, self._clock()
 
     async def _put_app(self, before: ServeDetails, app: App) -> None:
         document = serve_document.merged(before, app, http_host=self._http_host, http_port=self._http_port)
@@ -189,8 +214,10 @@ class ServeEngine:
         if why := serve_document.unwritable(before, document, ours):
             raise Hold(f"Ray cluster {self._cluster}: {why}")
         await self._make_sure_it_is_fresh(before)
-        self._last = None
-        await self._client.put(document)
+        try:
+            await self._client.put(document)
+        finally:
+            self._forget_answers()
         after = await self._read()
         for told in serve_document.surprises(before, document, after):
             self._clash(ours, told)

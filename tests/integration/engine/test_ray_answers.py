@@ -15,8 +15,11 @@ from tandem_lab.process import free_port
 from tandem_operator.clients import ray_serve
 from tandem_operator.clients.ray_metrics import RayMetrics
 from tandem_operator.clients.ray_serve import RayServeClient
+from tandem_operator.engines.serve_details import ServeDetails
+from tandem_operator.engines.serve_document import Action
 from tandem_operator.engines.serve_engine import ServeEngine
 from tandem_operator.errors import Hold, Reject, Retry
+from tandem_operator.observed import AppStatus
 
 OURS = "tandem_01234567_default_hello"
 APP = {**a_foreign_app(OURS), "runtime_env": {}}
@@ -136,7 +139,7 @@ async def test_an_answer_that_is_none_holds_everything(asking: Asking, read: Han
         assert told in str(held.value)
         assert str(held.value).startswith("Ray cluster lab ")
     assert not asking.dashboard.wrote()
-    assert asking.errors("get", error) == 4
+    assert asking.errors("get", error) == 3, "apply is told at once what observe has just found"
 
 
 async def test_a_dashboard_that_is_down_holds_everything(asking: Asking) -> None:
@@ -156,6 +159,57 @@ async def test_after_a_silence_others_are_told_at_once(asking: Asking) -> None:
 async def test_one_answer_serves_all_deployments_of_a_moment(asking: Asking) -> None:
     await asyncio.gather(*(asking.engine.observe(f"{OURS}-{number}") for number in range(20)))
     assert len(asking.dashboard.asked) == 1
+
+
+def _deployed(document: dict[str, Any], **replica: Any) -> dict[str, Any]:
+    """Return what Ray says once it runs the first application of a document."""
+    app = document["applications"][0]
+    running = {"status": "HEALTHY", "target_num_replicas": 1, "replicas": [{"state": "RUNNING"}], **replica}
+    found = {"status": "RUNNING", "source": "declarative", "deployed_app_config": app}
+    return {
+        "controller_info": {"actor_id": "a"},
+        "applications": {app["name"]: {**found, "deployments": {"replica": running}}},
+    }
+
+
+async def test_what_needs_no_write_is_decided_from_one_answer_for_all(asking: Asking) -> None:
+    await asking.engine.apply(APP, 1)
+    asking.dashboard.read = _json(_deployed(asking.dashboard.written[0]))
+    asking.engine._forget_answers()
+    asking.dashboard.asked.clear()
+    applied = await asyncio.gather(*(asking.engine.apply(APP, 1) for _ in range(20)))
+    assert {each.action for each in applied} == {Action.NOTHING}
+    assert len(asking.dashboard.asked) == 1
+
+
+async def test_what_is_written_is_built_from_what_was_read_just_before(asking: Asking) -> None:
+    await asking.engine.observe(OURS)
+    theirs = {"status": "RUNNING", "source": "declarative", "deployed_app_config": a_foreign_app("theirs")}
+    asking.dashboard.read = _json({"controller_info": {"actor_id": "a"}, "applications": {"theirs": theirs}})
+    await asking.engine.apply(APP, 1)
+    (document,) = asking.dashboard.written
+    assert [each["name"] for each in document["applications"]] == ["theirs", OURS]
+
+
+async def test_an_answer_from_before_a_write_is_served_to_nobody_after_it(asking: Asking) -> None:
+    begun, released = asyncio.Event(), asyncio.Event()
+
+    async def late(_: web.Request) -> web.StreamResponse:
+        begun.set()
+        await released.wait()
+        return web.json_response(FRESH)
+
+    async def write(_: web.Request) -> web.StreamResponse:
+        asking.dashboard.read = _json(_deployed(asking.dashboard.written[0]))
+        return web.Response()
+
+    asking.dashboard.read, asking.dashboard.write = late, write
+    slow = asyncio.create_task(asking.engine.observe(OURS))
+    await begun.wait()
+    await asking.engine._put_app(ServeDetails(applications={}), APP)
+    released.set()
+    assert (await slow).status is AppStatus.ABSENT
+    assert (await asking.engine.observe(OURS)).status is AppStatus.RUNNING
 
 
 async def test_every_call_carries_the_token_of_the_moment_and_no_browsers_name(asking: Asking) -> None:
