@@ -54,7 +54,13 @@ def make_way_out(endpoint: RoutedEndpoint, bounds: Bounds) -> Message:
         http_filters=[_guard(endpoint, bounds), _only_with_consent(endpoint), _nothing_of_ours(), _router()],
         local_reply_config=_refusals_go_on(),
         access_log=make_way_out_log(endpoint.name),
-        route_config={"name": name, "virtual_hosts": [_only_upstream(endpoint, bounds)]},
+        route_config={
+            "name": name,
+            # Envoy would refuse the listener with a provider that it refused, and never be sent it again: it did not
+            # change when the provider was mended. An unknown provider is a 503, so the next member is asked.
+            "validate_clusters": False,
+            "virtual_hosts": [_only_upstream(endpoint, bounds)],
+        },
     )
     return {
         "@type": LISTENER,
