@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,7 +16,6 @@ from pydantic import SecretStr
 from tandem_contract.data_class import DataClass
 from tandem_contract.documents import CloudChoice, Credential, DeploymentPolicy, Document, EndpointPolicy, Freshness
 from tandem_contract.headers import Reason
-from tandem_lab.cloud import CloudStandIn
 from tandem_operator.routing import (
     Message,
     RoutedDeployment,
@@ -34,6 +33,21 @@ ENDPOINT = "provider"
 OWNER = f"endpoint/{ENDPOINT}"
 OFFERED = "gpt-5-mini"
 REGION = "eu-de"
+
+
+class Provider(Protocol):
+    """A stand-in for one version of the endpoint."""
+
+    key: str
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def ca_pem(self) -> str: ...
 
 
 @dataclass
@@ -66,7 +80,7 @@ class CloudedGateway:
         observed = int(time.time() - age_seconds)
         self.house.operator.put("freshness", documents=[Freshness(observed_seconds=observed)])
 
-    def lead_to(self, cloud: CloudStandIn) -> None:
+    def lead_to(self, cloud: Provider) -> None:
         """Publish a version of the endpoint, both halves."""
         self.publish(way(cloud), words(cloud))
 
@@ -75,10 +89,13 @@ class CloudedGateway:
 
     def denials(self, word: str) -> float:
         """Return how often the guard denied with this word."""
+        return self.metric("tandem_guard_denials_total", word=word)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Return the sum of the agent's samples that have these labels."""
         families = text_string_to_metric_families(self.house.gateway.get("/metrics")[1])
-        samples = (sample for family in families for sample in family.samples)
-        denied = (s for s in samples if s.name == "tandem_guard_denials_total" and s.labels["word"] == word)
-        return sum(sample.value for sample in denied)
+        samples = (sample for family in families for sample in family.samples if sample.name == name)
+        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
 
     def destination(self) -> str | None:
         return self.house.ask(self.model).destination
@@ -102,17 +119,17 @@ class CloudedGateway:
         return answers
 
 
-def way(cloud: CloudStandIn) -> list[Message]:
+def way(cloud: Provider) -> list[Message]:
     """Return Envoy's half of a version."""
     return compile_endpoint(_routed(cloud))
 
 
-def words(cloud: CloudStandIn) -> list[Document]:
+def words(cloud: Provider) -> list[Document]:
     """Return the guard's half of a version."""
     return [policy(cloud), key(cloud)]
 
 
-def policy(cloud: CloudStandIn) -> EndpointPolicy:
+def policy(cloud: Provider) -> EndpointPolicy:
     return EndpointPolicy(
         endpoint=ENDPOINT,
         destination=_routed(cloud).destination,
@@ -125,10 +142,10 @@ def policy(cloud: CloudStandIn) -> EndpointPolicy:
     )
 
 
-def key(cloud: CloudStandIn) -> Credential:
+def key(cloud: Provider) -> Credential:
     authorization = SecretStr(f"Bearer {cloud.key}")
     return Credential(endpoint=ENDPOINT, destination=_routed(cloud).destination, authorization=authorization)
 
 
-def _routed(cloud: CloudStandIn) -> RoutedEndpoint:
+def _routed(cloud: Provider) -> RoutedEndpoint:
     return RoutedEndpoint(ENDPOINT, cloud.url, REGION, cloud.ca_pem)

@@ -1,10 +1,12 @@
 """Clouds through the whole gateway: edits of an endpoint, an operator that is silent, a restart from disk."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from support.clouded_gateway import OWNER, CloudedGateway, key, policy, way, words
 from support.gateway_house import CHANGE_SECONDS, GatewayHouse, gateway_house
+from support.h2_cloud import h2_cloud
 from support.wait import eventually
 from support.xds_operator import XdsOperator
 from tandem_contract.xds import State
@@ -134,6 +136,33 @@ def test_without_a_word_of_the_operator_for_too_long_nothing_leaves(
     assert len(clouds[0].received) == sent
     gateway.heartbeat()
     until_answered_by(gateway, "cloud/provider")
+
+
+USAGE = b'"usage":{"prompt_tokens":3,"completion_tokens":4}'
+EVENTS = (b'data: {"choices":[{"delta":{}}]}\n\n', b'data: {"choices":[],' + USAGE + b"}\n\n", b"data: [DO", b"NE]\n")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_an_answer_that_ends_with_trailers_is_counted_and_comes_whole(
+    gateway: CloudedGateway, tmp_path: Path, stream: bool
+) -> None:
+    with h2_cloud(tmp_path) as cloud:
+        gateway.lead_to(cloud)
+        if stream:
+            cloud.content_type, cloud.body = "text/event-stream", EVENTS
+        else:
+            cloud.body = (b'{"choices":[],', USAGE + b"}")
+        until_answered_by(gateway, "cloud/provider")
+        before = gateway.metric("tandem_cloud_tokens_total", kind="completion")
+        unreported = gateway.metric("tandem_cloud_usage_missing_total")
+        answer = gateway.house.ask(gateway.model, stream=stream)
+        eventually(lambda: gateway.metric("tandem_cloud_tokens_total", kind="completion") == before + 4, CHANGE_SECONDS)
+        assert gateway.metric("tandem_cloud_usage_missing_total") == unreported
+    assert (answer.cut, answer.destination) == (False, "cloud/provider")
+    if stream:
+        assert answer.text.split("\n\n") == [EVENTS[0].decode().strip(), "data: [DONE]"]
+    else:
+        assert answer.json["usage"]["completion_tokens"] == 4
 
 
 def test_after_a_restart_from_disk_nothing_leaves_until_the_operator_is_back(
