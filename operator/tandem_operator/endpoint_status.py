@@ -1,5 +1,6 @@
-"""What a CloudEndpoint's Secrets give, and its status. Pure: Secrets come in as they were read, ``None`` = not there.
+"""What a CloudEndpoint's Secrets give, and its status. Pure.
 
+Secrets come in as they were read: ``None`` = not there, ``FORBIDDEN`` = the operator may not read it.
 ``Reachable`` is not among the conditions: nobody can tell without sending something, and nothing is sent but requests.
 No message names more of a Secret than its name and key.
 """
@@ -8,7 +9,8 @@ import base64
 import binascii
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from enum import Enum, auto
+from typing import Final, Literal
 
 from cryptography import x509
 from tandem_contract.documents import Credential
@@ -20,6 +22,16 @@ from tandem_operator.egress import policy
 from tandem_operator.routing.destination import destination_digest
 
 MAX_USED_BY: Final = 4096
+
+
+class Unread(Enum):
+    """Why there is no telling what is in a Secret, or whether there is one."""
+
+    FORBIDDEN = auto()
+
+
+FORBIDDEN: Final = Unread.FORBIDDEN
+Read = Raw | None | Literal[Unread.FORBIDDEN]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +56,15 @@ class Resolved:
         """Whether anything may be sent."""
         return self.credential is not None and self.ca is None
 
+    @property
+    def forbidden(self) -> bool:
+        """Whether a Secret could not be read for want of a right: nothing is known then, neither for nor against."""
+        return any(
+            finding is not None and finding.reason == conditions.SECRET_FORBIDDEN for finding in (self.key, self.ca)
+        )
 
-def resolve(endpoint: CloudEndpoint, *, key_secret: Raw | None, ca_secret: Raw | None) -> Resolved:
+
+def resolve(endpoint: CloudEndpoint, *, key_secret: Read, ca_secret: Read) -> Resolved:
     """Return key and certificates of ``endpoint``; whatever is wrong with them, nothing is used instead."""
     spec, ca_pem, ca = endpoint.spec, None, None
     if spec.tls is not None:
@@ -81,7 +100,7 @@ def _ready(resolved: Resolved, routes: Finding) -> Finding:
     return Finding("True", conditions.ENDPOINT_AVAILABLE, "requests that policy allows can leave through it")
 
 
-def _credential(endpoint: CloudEndpoint, secret: Raw | None, destination: str) -> tuple[Credential | None, Finding]:
+def _credential(endpoint: CloudEndpoint, secret: Read, destination: str) -> tuple[Credential | None, Finding]:
     value, missing = _value(secret, endpoint.spec.credentials.secret_ref)
     if missing is not None:
         return None, missing
@@ -92,10 +111,11 @@ def _credential(endpoint: CloudEndpoint, secret: Raw | None, destination: str) -
     return credential, Finding("True", conditions.RESOLVED, "the Secret holds a key")
 
 
-def _certificates(ref: KeyRef, secret: Raw | None) -> tuple[str | None, Finding | None]:
+def _certificates(ref: KeyRef, secret: Read) -> tuple[str | None, Finding | None]:
     value, missing = _value(secret, ref)
     if missing is not None:
-        return None, Finding("False", conditions.CERTIFICATE_MISSING, f"spec.tls.caSecretRef: {missing.message}")
+        reason = missing.reason if secret is FORBIDDEN else conditions.CERTIFICATE_MISSING
+        return None, Finding("False", reason, f"spec.tls.caSecretRef: {missing.message}")
     try:
         x509.load_pem_x509_certificates(value)
         return value.decode("ascii"), None
@@ -104,7 +124,13 @@ def _certificates(ref: KeyRef, secret: Raw | None) -> tuple[str | None, Finding 
         return None, Finding("False", conditions.CERTIFICATE_MISSING, message)
 
 
-def _value(secret: Raw | None, ref: KeyRef) -> tuple[bytes, Finding | None]:
+def _value(secret: Read, ref: KeyRef) -> tuple[bytes, Finding | None]:
+    if secret is FORBIDDEN:
+        message = (
+            f"the operator may not read Secret {ref.name} in its own namespace: let its ServiceAccount get it, as the "
+            "Role of the installation does. Until then what was last read for this spec stays in use"
+        )
+        return b"", Finding("False", conditions.SECRET_FORBIDDEN, message)
     if secret is None:
         message = f"there is no Secret {ref.name} in the operator's namespace"
         return b"", Finding("False", conditions.SECRET_NOT_FOUND, message)

@@ -12,6 +12,7 @@ from tandem_contract.documents import DeploymentPolicy
 
 from tandem_operator import names
 from tandem_operator.api.v1alpha1 import When
+from tandem_operator.cloud_use import routed_clouds
 from tandem_operator.deployment_status import last_known_targets
 from tandem_operator.egress.policy import deployment_policy
 from tandem_operator.engines.serve_document import App, app_document
@@ -43,7 +44,7 @@ def make_plan(observed: Observed, *, app: str, import_path: str, redirect_key: b
     """Return the plan; ``app`` is the Serve application's name. ``ValueError`` when the engine cannot express it."""
     deployment = observed.deployment
     spec = deployment.spec
-    clouds = tuple(choice.name for choice in spec.cloud.endpoints if choice.name in observed.endpoints)
+    clouds = routed_clouds(observed)
     overflows = bool(clouds) and When.OVERFLOW in spec.cloud.when
     fails_over = bool(clouds) and bool({When.FAILOVER, When.BRIDGE} & set(spec.cloud.when))
     token = redirect_token(redirect_key, deployment.metadata.uid)

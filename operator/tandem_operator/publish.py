@@ -114,3 +114,9 @@ def deployment_resources(deployment: str, granted: Iterable[str]) -> Callable[[K
     chains = (names.model_cluster, names.escalated_cluster, names.home_cluster)
     own = {deployment, names.local_cluster(deployment), *(chain(model) for chain in chains for model in models)}
     return lambda key: key.name in own
+
+
+def endpoint_resources(endpoint: str) -> Callable[[Key], bool]:
+    """Return what tells the resources of a CloudEndpoint, whatever place it leads to, from those of others."""
+    hop, upstream = names.cloud_cluster(endpoint), names.upstream_statistics(endpoint)
+    return lambda key: key.name in {endpoint, hop} or key.name.startswith((f"{hop}|", f"{upstream}|"))

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tandem_operator import conditions
-from tandem_operator.api.v1alpha1 import CloudChoice, When
+from tandem_operator.api.v1alpha1 import When
+from tandem_operator.cloud_use import cloud_use
 from tandem_operator.conditions import Finding
-from tandem_operator.egress.usable import unusable
 from tandem_operator.observed import AppState, AppStatus, Observed
 
 
@@ -58,29 +58,17 @@ def _none_ready(app: AppState, wanted: int) -> Finding:
 
 def cloud_reachable(observed: Observed) -> Finding | None:
     """Say whether any request could leave, and if not, what keeps each endpoint from it; None = not known yet."""
-    choices = observed.deployment.spec.cloud.endpoints
-    if not choices or not observed.deployment.spec.cloud.when:
+    cloud = observed.deployment.spec.cloud
+    if not cloud.endpoints or not cloud.when:
         return Finding("False", conditions.NO_CLOUD, "the spec sends no request to a cloud")
-    obstacles = {choice.name: _obstacle(observed, choice) for choice in choices}
-    told = "; ".join(f"{obstacle.message}" for obstacle in obstacles.values() if obstacle is not None)
-    usable = [name for name, obstacle in obstacles.items() if obstacle is None]
-    known = [name for name in usable if observed.credentials.get(name) is not None]
-    if known:
-        return Finding("True", conditions.ENDPOINT_AVAILABLE, "; ".join(filter(None, [", ".join(known), told])))
-    if usable:
+    use = cloud_use(observed)
+    told = "; ".join(obstacle.message for obstacle in use.obstacles.values())
+    if use.usable:
+        return Finding("True", conditions.ENDPOINT_AVAILABLE, "; ".join(filter(None, [", ".join(use.usable), told])))
+    if use.unknown:
         return None
-    first = next(obstacle for obstacle in obstacles.values() if obstacle is not None)
+    first = next(iter(use.obstacles.values()))
     return Finding("False", first.reason, told)
-
-
-def _obstacle(observed: Observed, choice: CloudChoice) -> Finding | None:
-    found = unusable(observed.deployment, choice, observed.endpoints.get(choice.name), observed.namespace_labels)
-    if found is not None:
-        return Finding("False", found.reason, found.message)
-    if observed.credentials.get(choice.name) is False:
-        message = f"CloudEndpoint {choice.name} has no usable credentials, see its status"
-        return Finding("False", conditions.CREDENTIALS_MISSING, message)
-    return None
 
 
 def ready(observed: Observed, findings: Findings) -> Finding:

@@ -13,12 +13,12 @@ from tandem_contract.documents import Document
 from tandem_operator import conditions, deployment_status, endpoint_status, publish
 from tandem_operator.api.v1alpha1 import CloudEndpoint, CloudEndpointStatus, Raw
 from tandem_operator.cache import Key
-from tandem_operator.clients.cluster import ENDPOINTS, SECRETS, Cluster
+from tandem_operator.clients.cluster import ENDPOINTS, SECRETS, Cluster, Forbidden
 from tandem_operator.conditions import Finding
 from tandem_operator.config import OperatorConfig
 from tandem_operator.directory import Directory
 from tandem_operator.egress.policy import endpoint_policy
-from tandem_operator.endpoint_status import Resolved
+from tandem_operator.endpoint_status import FORBIDDEN, Read, Resolved
 from tandem_operator.errors import Reject, Retry
 from tandem_operator.parsing import parse, parse_status
 from tandem_operator.publish import Publishing
@@ -49,6 +49,8 @@ class EndpointReconciler:
         self._again_seconds = config.credentials_seconds
         self._enqueue = enqueue
         self._usable: dict[str, bool] = {}
+        self._read: dict[str, tuple[tuple[str, int], Resolved]] = {}
+        """What was last read of each endpoint's Secrets, and for which version of its spec."""
 
     @property
     def usable(self) -> dict[str, bool]:
@@ -73,13 +75,33 @@ class EndpointReconciler:
             ca_secret=await self._secret(endpoint.spec.tls.ca_secret_ref.name) if endpoint.spec.tls else None,
         )
         await self._insist_on(endpoint)
-        self._publish(endpoint, resolved)
-        self._note(key, usable=resolved.usable)
+        if resolved.forbidden:
+            self._keep(key, endpoint)
+        else:
+            self._read[key.name] = _version(endpoint), resolved
+            self._publish(endpoint, resolved)
+            self._note(key, usable=resolved.usable)
         await self._report(raw, endpoint, resolved)
         return self._again_seconds
 
-    async def _secret(self, name: str) -> Raw | None:
-        return await self._cluster.get(SECRETS, self._namespace, name)
+    async def _secret(self, name: str) -> Read:
+        try:
+            return await self._cluster.get(SECRETS, self._namespace, name)
+        except Forbidden as error:
+            log.warning("a Secret may not be read", secret=name, why=str(error))
+            return FORBIDDEN
+
+    def _keep(self, key: Key, endpoint: CloudEndpoint) -> None:
+        """Go on with what was last read for this very spec, be it by an earlier leader; a new spec begins without."""
+        owner = publish.endpoint_owner(key.name)
+        version, resolved = self._read.get(key.name, (None, None))
+        if resolved is not None and version == _version(endpoint):
+            self._publish(endpoint, resolved)
+        elif resolved is None and endpoint.status.observed_generation == endpoint.metadata.generation:
+            self._publishing.hold(owner, publish.endpoint_resources(key.name))
+        else:
+            self._publishing.drop(owner)
+            self._note(key, usable=False)
 
     async def _insist_on(self, endpoint: CloudEndpoint) -> None:
         """Start anew when the endpoint was edited while its Secrets were read: the key may be the next place's."""
@@ -121,6 +143,7 @@ class EndpointReconciler:
 
     def _withdraw(self, key: Key) -> None:
         self._publishing.drop(publish.endpoint_owner(key.name))
+        self._read.pop(key.name, None)
         if self._usable.pop(key.name, None) is not None:
             self._wake_users(key)
 
@@ -132,6 +155,10 @@ class EndpointReconciler:
     def _wake_users(self, key: Key) -> None:
         for user in self._directory.user_keys(key.name):
             self._enqueue(user)
+
+
+def _version(endpoint: CloudEndpoint) -> tuple[str, int]:
+    return endpoint.metadata.uid, endpoint.metadata.generation
 
 
 def way_out(endpoint: CloudEndpoint, resolved: Resolved) -> list[Message]:

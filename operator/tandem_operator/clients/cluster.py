@@ -7,6 +7,7 @@ What is applied names the uid that it is meant for, so a write never lands on (o
 
 import json
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
 import aiohttp
@@ -25,6 +26,10 @@ _WRITE_SECONDS: Final = 10.0
 
 class Conflict(Retry):
     """Somebody else wrote first, or the object is not the one that was read: read again and decide anew."""
+
+
+class Forbidden(Retry):
+    """The operator's ServiceAccount lacks a right, or an API server that has just started does not know of it yet."""
 
 
 class NotLeader(Retry):
@@ -91,7 +96,7 @@ class Cluster:
     async def get(self, resource: Resource, namespace: str, name: str) -> Raw | None:
         """Return an object as it is now, not as a cache has it; None = it does not exist."""
         status, body = await self._request("GET", resource.path(namespace, name), seconds=_READ_SECONDS)
-        return None if status == 404 else _checked(status, body)
+        return None if status == HTTPStatus.NOT_FOUND else _checked(status, body)
 
     async def list_all(self, kind: Kind) -> Listing:
         """Return all objects of one kind, complete or not at all."""
@@ -189,6 +194,8 @@ def _checked(status: int, body: Any) -> Raw:
     if 200 <= status < 300:
         return dict(body)
     message = f"the API server answered {status}: {body.get('message', '') if isinstance(body, Mapping) else body}"
-    if status == 409:
+    if status == HTTPStatus.CONFLICT:
         raise Conflict(message)
+    if status == HTTPStatus.FORBIDDEN:
+        raise Forbidden(message)
     raise Retry(message)

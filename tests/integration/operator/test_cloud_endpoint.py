@@ -1,10 +1,11 @@
 """CloudEndpoints and their Secrets: whatever is missing, nothing leaves; whatever changes is taken over by itself."""
 
 import pytest
-from support.operator_world import SETTLE_SECONDS, World
+from support.operator_world import SETTLE_SECONDS, World, serve_app
 from support.wait import eventually
 from tandem_contract.xds.types import CLUSTER
 from tandem_lab.operator import NAMESPACE
+from tandem_operator import names
 
 RESOLVED = {"Ready": ("True", "EndpointAvailable"), "CredentialsResolved": ("True", "Resolved")}
 
@@ -60,7 +61,15 @@ def test_an_endpoint_without_its_certificates_has_no_way_out(world):
     assert world.gateway.credential("private-ca") is None
 
 
-def test_deployments_say_what_keeps_them_from_the_cloud(world):
+def routed_to_cloud(world: World, ray_head, name: str) -> tuple[bool, bool]:
+    """Return whether the gateway's chain has a cloud in it, and whether the replica was told that there is one."""
+    chain = world.gateway.held[CLUSTER].get(names.model_cluster(world.owner_key(name)), b"")
+    app = serve_app(ray_head, world, name) or {"deployed_app_config": {"deployments": [{"user_config": {}}]}}
+    (deployment,) = app["deployed_app_config"]["deployments"]
+    return b"cloud|" in chain, bool(deployment["user_config"].get("cloud"))
+
+
+def test_deployments_say_what_keeps_them_from_the_cloud_and_are_routed_there_only_without_it(world, ray_head):
     world.create_secret("shut", api_key="sk-shut")
     selector = {"matchLabels": {"may-use": world.namespace}}
     world.apply(
@@ -69,11 +78,14 @@ def test_deployments_say_what_keeps_them_from_the_cloud(world):
     )
     world.until({"CloudReachable": ("False", "NamespaceNotAllowed")}, "asks")
     assert world.gateway.endpoint_policy("shut")["namespaces"] == []
+    eventually(lambda: routed_to_cloud(world, ray_head, "asks") == (False, False), SETTLE_SECONDS)
     world.control_plane.kubectl("label", "namespace", world.namespace, f"may-use={world.namespace}")
     world.until({"CloudReachable": ("True", "EndpointAvailable")}, "asks")
+    eventually(lambda: routed_to_cloud(world, ray_head, "asks") == (True, True), SETTLE_SECONDS)
     eventually(lambda: world.gateway.endpoint_policy("shut")["namespaces"] == [world.namespace], SETTLE_SECONDS)
     delete_secret(world, "shut")
     world.until({"CloudReachable": ("False", "CredentialsMissing")}, "asks")
+    eventually(lambda: routed_to_cloud(world, ray_head, "asks") == (False, False), SETTLE_SECONDS)
     world.control_plane.kubectl("delete", "cloudep", "shut")
     world.until({"CloudReachable": ("False", "EndpointNotFound")}, "asks")
     eventually(lambda: not world.gateway.has(CLUSTER, "cloud|shut"), SETTLE_SECONDS)

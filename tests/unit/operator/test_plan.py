@@ -11,17 +11,20 @@ from tandem_operator.plan import make_plan, redirect_token
 KNOWN = {"replica": "r1", "address": "10.0.0.1", "port": 30001}
 
 
-def a_plan(*, app=None, clouds=("eu", "us"), existing=("eu",), when=None, refusal=None):
+def a_plan(*, app=None, clouds=("eu", "us"), existing=("eu",), when=None, refusal=None, **seen):
     cloud = {"endpoints": [{"name": name, "model": "gpt-5-mini"} for name in clouds]}
     if when is not None:
         cloud["when"] = when
-    raw = from_server(a_model_deployment("chat", spec={"cloud": cloud}, status={"local": {"targets": [KNOWN]}}))
+    status = {"local": {"targets": [KNOWN]}, **seen.pop("status", {})}
+    raw = from_server(a_model_deployment("chat", spec={"cloud": cloud}, status=status))
+    seen = {"credentials": dict.fromkeys(existing, True), "namespace_labels": {}, **seen}
     observed = Observed(
         deployment=ModelDeployment.model_validate(raw),
         names=Names(("chat", "default/chat")),
         app=app,
         endpoints={name: CloudEndpoint.model_validate(from_server(a_cloud_endpoint(name))) for name in existing},
         refusal=refusal,
+        **seen,
     )
     return make_plan(observed, app="tandem_x_default_chat", import_path="m:build", redirect_key=b"key")
 
@@ -56,6 +59,36 @@ def test_what_may_leave(when, existing, overflows, fails_over, cloud):
     live = plan.app["deployments"][0]["user_config"]
     assert (plan.routed.overflows, plan.routed.fails_over) == (overflows, fails_over)
     assert (live["overflow"], live["cloud"]) == (overflows, cloud)
+
+
+def reachable(status):
+    condition = {"type": "CloudReachable", "status": status, "reason": "R", "message": "", "observedGeneration": 1}
+    return {"conditions": [{**condition, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
+
+
+@pytest.mark.parametrize(
+    ("seen", "clouds"),
+    [
+        pytest.param({"credentials": {"eu": True}}, ("eu",), id="it has a key"),
+        pytest.param({"credentials": {"eu": False}}, (), id="it has none"),
+        pytest.param({"credentials": {"eu": False}, "status": reachable("True")}, (), id="it lost it"),
+        pytest.param({"credentials": {}}, (), id="nobody has looked yet"),
+        pytest.param({"credentials": {}, "status": reachable("False")}, (), id="it had none, says the last leader"),
+        pytest.param({"credentials": {}, "status": reachable("True")}, ("eu",), id="it had one, says the last leader"),
+        pytest.param({"namespace_labels": None, "status": reachable("True")}, ("eu",), id="labels are not known yet"),
+        pytest.param({"namespace_labels": None}, (), id="labels were never known"),
+    ],
+)
+def test_where_no_request_may_go_nothing_is_routed_and_the_replica_knows(seen, clouds):
+    plan = a_plan(**seen)
+    live = plan.app["deployments"][0]["user_config"]
+    assert plan.routed.clouds == clouds
+    assert {plan.routed.overflows, plan.routed.fails_over, live["overflow"], live["cloud"]} == {bool(clouds)}
+
+
+def test_the_last_known_is_overruled_by_what_can_never_work():
+    plan = a_plan(credentials={}, status=reachable("True"), clouds=("us",))
+    assert plan.routed.clouds == ()
 
 
 def test_a_silent_ray_leaves_the_last_known_replicas_in_the_routes():

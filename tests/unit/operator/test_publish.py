@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 from tandem_contract.xds import Key, Programmed, State, from_dict
-from tandem_contract.xds.types import DEPLOYMENT_POLICY
+from tandem_contract.xds.types import CREDENTIAL, DEPLOYMENT_POLICY, ENDPOINT_POLICY
 from tandem_operator import conditions, publish
 from tandem_operator.api.v1alpha1 import Condition
-from tandem_operator.routing import RoutedDeployment, compile_deployment
+from tandem_operator.routing import RoutedDeployment, RoutedEndpoint, compile_deployment, compile_endpoint
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 PRIOR = Condition(
@@ -100,3 +100,11 @@ def test_all_that_is_compiled_for_a_deployment_is_told_from_what_is_anothers():
     assert all(is_ours(from_dict(message).key) for message in compile_deployment(ours))
     assert not any(is_ours(from_dict(message).key) for message in compile_deployment(theirs))
     assert is_ours(Key(DEPLOYMENT_POLICY, "team/chat"))
+
+
+def test_all_that_is_compiled_for_an_endpoint_is_told_from_what_is_anothers():
+    is_ours = publish.endpoint_resources("eu")
+    ours, theirs = (RoutedEndpoint(name, "https://api.example.com/v1", "eu-de") for name in ("eu", "eu-west"))
+    assert all(is_ours(from_dict(message).key) for message in compile_endpoint(ours))
+    assert not any(is_ours(from_dict(message).key) for message in compile_endpoint(theirs))
+    assert all(is_ours(Key(kind, "eu")) for kind in (ENDPOINT_POLICY, CREDENTIAL))
