@@ -109,6 +109,7 @@ async def _start(arguments: Sequence[str]) -> VllmEngine:
         tasks = await llm.get_supported_tasks()
         app = build_app(parsed, tasks, llm.model_config)
         await init_app_state(llm, app.state, parsed, tasks)
+        app.state.openai_serving_models.registry.is_base_model = leads_here
         app.state.server = SimpleNamespace(should_exit=False)  # vLLM's error handler sets it; Serve ends us instead
         calibration = await _calibrate(llm) if "generate" in tasks else ()
     except BaseException:
@@ -128,6 +129,14 @@ def _parse(arguments: Sequence[str]) -> Any:
     parsed = make_arg_parser(Parser(allow_abbrev=False)).parse_args(list(arguments))
     validate_parsed_serve_args(parsed)
     return parsed
+
+
+def leads_here(_name: str) -> bool:
+    """Take every name for the model's: the gateway says which lead here, and it learns a new one first.
+
+    vLLM's own way (``VLLM_SKIP_MODEL_NAME_VALIDATION``) does not reach embeddings.
+    """
+    return True
 
 
 def watch(llm: Any) -> None:
