@@ -1,7 +1,8 @@
 """Every way that a request can take through compiled resources, with a client that names whatever it likes.
 
-`ways_out` returns what it found wrong: a cluster that leaves the premises and is reached without the guard. A cluster
-header counts as any existing cluster that its route's matchers let through, so a route that forgot its prefix is seen.
+`ways_out` returns what it found wrong: a cluster that leaves the premises and is reached without the guard, or anything
+that it does not know. What it knows is listed in `known_fields`, so a field that nobody thought of here is a finding.
+A cluster header counts as any existing cluster that its route's matchers let through: a forgotten prefix is seen.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Set
@@ -10,15 +11,13 @@ from typing import Any
 
 from tandem_operator.routing import Message
 
+from support import known_fields
+from support.known_fields import type_of, unknown
+
 STATIC = {"agent"}
 """Clusters of Envoy's bootstrap that a request may reach: a Unix socket beside Envoy. ``guard``, ``xds``: never."""
 
-HARMLESS_FILTERS = {
-    "envoy.filters.http.buffer",
-    "envoy.filters.http.custom_response",
-    "envoy.filters.http.transform",
-    "envoy.filters.http.router",
-}
+NEVER = {"guard", "xds"}
 
 
 @dataclass
@@ -34,63 +33,68 @@ class Snapshot:
         snapshot = cls()
         kinds = {"Listener": snapshot.listeners, "Cluster": snapshot.clusters, "RouteConfiguration": snapshot.routes}
         for resource in resources:
-            kind = kinds.get(resource["@type"].rpartition(".")[2])
+            kind = kinds.get(type_of(resource))
             if kind is not None:
                 kind[resource["name"]] = resource
         return snapshot
+
+    @property
+    def reachable_names(self) -> Set[str]:
+        return self.clusters.keys() | STATIC | NEVER
 
 
 def ways_out(resources: Iterable[Message]) -> list[str]:
     """Return a line for each way out that skips the guard; empty = there is none."""
     snapshot = Snapshot.of(resources)
-    doors = [listener for listener in snapshot.listeners.values() if "address" in listener]
-    return sorted({problem for door in doors for problem in _from_listener(snapshot, door, [door["name"]])})
+    doors = [listener for listener in snapshot.listeners.values() if "internal_listener" not in listener]
+    return sorted({problem for door in doors for problem in _from_door(snapshot, door)})
 
 
-def _from_listener(snapshot: Snapshot, listener: Message, way: list[str]) -> Iterator[str]:
-    for manager in _managers(listener, way):
-        if isinstance(manager, str):
-            yield manager
-            continue
-        for http_filter in manager["http_filters"]:
-            if http_filter["name"] not in HARMLESS_FILTERS:
-                yield f"{' > '.join(way)}: unknown filter {http_filter['name']}"
-        for name in sorted(_named_clusters(snapshot, manager)):
-            yield from _from_cluster(snapshot, name, [*way, name])
+def _from_door(snapshot: Snapshot, door: Message) -> Iterator[str]:
+    yield from unknown(door, known_fields.DOOR, door["name"])
+    for manager in _managers(door):
+        yield from unknown(manager, known_fields.DOOR_MANAGER, door["name"])
+        for http_filter in manager.get("http_filters", []):
+            yield from _harmless(http_filter, door["name"])
+        config = manager.get("route_config") or snapshot.routes[manager["rds"]["route_config_name"]]
+        for name in sorted(set(_clusters_of(snapshot, config, problems := []))):
+            yield from _from_cluster(snapshot, name, [door["name"], name])
+        yield from problems
 
 
-def _managers(listener: Message, way: list[str]) -> Iterator[Message | str]:
-    for chain in listener["filter_chains"]:
-        for network_filter in chain["filters"]:
-            manager = network_filter["typed_config"]
-            is_http = manager["@type"].endswith(".HttpConnectionManager")
-            yield manager if is_http else f"{' > '.join(way)}: not HTTP: {manager['@type']}"
-
-
-def _named_clusters(snapshot: Snapshot, manager: Message) -> Set[str]:
-    config = manager.get("route_config") or snapshot.routes[manager["rds"]["route_config_name"]]
-    actions = [
-        (route["match"], route["route"])
-        for host in config["virtual_hosts"]
-        for route in host["routes"]
-        if "route" in route
+def _managers(listener: Message) -> list[Message]:
+    """Return what handles connections; all of it is checked to be HTTP by its known fields."""
+    return [
+        {**network_filter["typed_config"], **{f"filter.{key}": 1 for key in network_filter.keys() - known_fields.NAMED}}
+        for chain in listener["filter_chains"]
+        for network_filter in chain["filters"]
     ]
-    return {name for match, action in actions for name in _of_action(snapshot, match, action)}
 
 
-def _of_action(snapshot: Snapshot, match: Message, action: Message) -> Iterator[str]:
-    known = {"cluster", "cluster_header", "cluster_not_found_response_code", "path_rewrite", "timeout", "idle_timeout"}
-    for surprising in action.keys() - known - {"internal_redirect_policy"}:
-        yield f"?{surprising}"
+def _harmless(http_filter: Message, where: str) -> Iterator[str]:
+    yield from unknown(http_filter, known_fields.NAMED, where)
+    if type_of(http_filter["typed_config"]) not in known_fields.HARMLESS_FILTERS:
+        yield f"{where}: unknown filter {http_filter['name']}"
+
+
+def _clusters_of(snapshot: Snapshot, config: Message, problems: list[str]) -> Iterator[str]:
+    """Yield each cluster that the routes can choose; what is not known about them is added to ``problems``."""
+    problems += unknown(config, known_fields.ROUTES, "routes")
+    for host in config["virtual_hosts"]:
+        problems += unknown(host, known_fields.VIRTUAL_HOST, "virtual host")
+        for route in host["routes"]:
+            problems += unknown(route, known_fields.ROUTE, "route")
+            if "route" in route:
+                problems += unknown(route["route"], known_fields.ACTION, "route")
+                yield from _chosen(snapshot, route["match"], route["route"])
+
+
+def _chosen(snapshot: Snapshot, match: Message, action: Message) -> Iterator[str]:
     if "cluster" in action:
         yield action["cluster"]
     if header := action.get("cluster_header"):
         matchers = [m["string_match"] for m in match.get("headers", []) if m["name"] == header and "string_match" in m]
-        yield from (name for name in _all_clusters(snapshot) if all(_accepts(m, name) for m in matchers))
-
-
-def _all_clusters(snapshot: Snapshot) -> Set[str]:
-    return snapshot.clusters.keys() | {"guard", "agent", "xds"}
+        yield from (name for name in snapshot.reachable_names if all(_accepts(m, name) for m in matchers))
 
 
 def _accepts(matcher: Mapping[str, Any], name: str) -> bool:
@@ -101,54 +105,97 @@ def _accepts(matcher: Mapping[str, Any], name: str) -> bool:
 
 def _from_cluster(snapshot: Snapshot, name: str, way: list[str]) -> Iterator[str]:
     cluster = snapshot.clusters.get(name)
-    if name in STATIC or (cluster is None and name not in {"guard", "xds"} and not name.startswith("?")):
+    where = " > ".join(way)
+    if name in NEVER:
+        yield f"{where}: a client must not reach this"
+    elif name in STATIC or cluster is None:
         return
-    if cluster is None:
-        yield f"{' > '.join(way)}: a client must not reach this"
-    elif members := _members(cluster):
-        for member in members:
+    elif "cluster_type" in cluster:
+        yield from unknown(cluster, known_fields.CHAIN, where)
+        yield from _options(cluster, where)
+        for member in _members(cluster):
             yield from _from_cluster(snapshot, member, [*way, member])
     elif cluster.get("type") == "EDS":
-        return  # the pods
-    elif inner := _internal_listener(cluster):
-        if not _guarded(snapshot.listeners.get(inner)):
-            yield f"{' > '.join(way)}: no guard first"
+        yield from unknown(cluster, known_fields.REPLICAS, where)
+        yield from _options(cluster, where)
+    elif cluster.get("type") == "STATIC":
+        yield from unknown(cluster, known_fields.HOP, where)
+        yield from _from_hop(snapshot, cluster, where)
     else:
-        yield f"{' > '.join(way)}: leaves without the guard"
+        yield f"{where}: leaves without the guard"
+
+
+def _options(cluster: Message, where: str) -> Iterator[str]:
+    for options in cluster.get("typed_extension_protocol_options", {}).values():
+        yield from unknown(options, known_fields.HTTP_OPTIONS, where)
 
 
 def _members(cluster: Message) -> list[str]:
-    if "cluster_type" not in cluster:
-        return []
-    assert cluster["cluster_type"]["name"] == "envoy.clusters.composite"
+    assert type_of(cluster["cluster_type"]["typed_config"]) == "ClusterConfig"
     return [member["name"] for member in cluster["cluster_type"]["typed_config"]["clusters"]]
 
 
-def _internal_listener(cluster: Message) -> str | None:
-    """Return the listener that every address of the cluster leads to."""
-    found = {
-        endpoint["endpoint"]["address"].get("envoy_internal_address", {}).get("server_listener_name")
-        for group in cluster.get("load_assignment", {}).get("endpoints", [])
-        for endpoint in group["lb_endpoints"]
-    }
-    return next(iter(found)) if len(found) == 1 and cluster.get("type") == "STATIC" else None
+def _from_hop(snapshot: Snapshot, cluster: Message, where: str) -> Iterator[str]:
+    for group in cluster["load_assignment"]["endpoints"]:
+        for endpoint in group["lb_endpoints"]:
+            inner = endpoint["endpoint"]["address"].get("envoy_internal_address", {}).get("server_listener_name")
+            if inner is None:
+                yield f"{where}: leaves without the guard"
+            elif listener := snapshot.listeners.get(inner):  # a missing one is shut
+                yield from _from_inner(snapshot, cluster["name"], listener, f"{where} > {inner}")
 
 
-def _guarded(listener: Message | None) -> bool:
-    """Whether every chain's first HTTP filter asks the guard, and fails closed. A missing listener is shut."""
-    if listener is None:
-        return True
-    managers = list(_managers(listener, []))
-    return bool(managers) and all(not isinstance(manager, str) and _asks_guard(manager) for manager in managers)
+def _from_inner(snapshot: Snapshot, hop: str, listener: Message, where: str) -> Iterator[str]:
+    """Yield what is wrong with a way out: unguarded, or not for the endpoint and the place that it is called after."""
+    yield from unknown(listener, known_fields.INNER, where)
+    for manager in _managers(listener):
+        yield from unknown(manager, known_fields.INNER_MANAGER, where)
+        guard, consent, *others = manager["http_filters"]
+        for http_filter in others:
+            yield from _harmless(http_filter, where)
+        endpoint, place = _told(guard)
+        yield from _guard_problems(guard, where)
+        yield from _consent_problems(consent, str(place), where)
+        if (hop, listener["name"]) != (f"cloud|{endpoint}", f"cloud|{endpoint}|{place}"):
+            yield f"{where}: the guard is told of {endpoint} at {place}"
+        for name in set(_clusters_of(snapshot, manager["route_config"], problems := [])):
+            if name != f"upstream|{endpoint}|{place}":
+                yield f"{where}: leads to {name}"
+        yield from (f"{where}: {problem}" for problem in problems)
 
 
-def _asks_guard(manager: Message) -> bool:
-    first = manager["http_filters"][0]["typed_config"]
-    mode = first.get("processing_mode", {})
-    return (
-        first["@type"].endswith(".ext_proc.v3.ExternalProcessor")
-        and first["failure_mode_allow"] is False
-        and not first.get("observability_mode")
-        and first["grpc_service"]["envoy_grpc"]["cluster_name"] == "guard"
-        and (mode.get("request_header_mode"), mode.get("request_body_mode")) == ("SEND", "BUFFERED")
-    )
+def _guard_problems(http_filter: Message, where: str) -> Iterator[str]:
+    """Yield what keeps the first filter from asking the guard about each whole request, failing closed."""
+    asks = http_filter["typed_config"]
+    yield from unknown(http_filter, known_fields.NAMED, where)
+    if type_of(asks) != "ExternalProcessor":
+        yield f"{where}: no guard first"
+        return
+    yield from unknown(asks, known_fields.GUARD, where)
+    yield from unknown(asks["grpc_service"], known_fields.GUARD_SERVICE, where)
+    mode = asks["processing_mode"]
+    if asks["failure_mode_allow"] is not False or asks["grpc_service"]["envoy_grpc"] != {"cluster_name": "guard"}:
+        yield f"{where}: the guard can be missed"
+    if (mode.get("request_header_mode"), mode.get("request_body_mode")) != ("SEND", "BUFFERED"):
+        yield f"{where}: the guard does not see the whole request"
+
+
+def _consent_problems(http_filter: Message, place: str, where: str) -> Iterator[str]:
+    """Yield what keeps the second filter from stopping what the guard did not send to just this place."""
+    asks = http_filter["typed_config"]
+    yield from unknown(http_filter, known_fields.NAMED, where)
+    if type_of(asks) != "RBAC":
+        yield f"{where}: no consent second"
+        return
+    yield from unknown(asks, {"@type", "rules"}, where)
+    sent = {"name": "x-tandem-destination-digest", "string_match": {"exact": place}}
+    allowed = [policy["permissions"] for policy in asks["rules"]["policies"].values()]
+    if asks["rules"]["action"] != "ALLOW" or allowed != [[{"header": sent}]]:
+        yield f"{where}: consent is not asked for"
+
+
+def _told(guard: Message) -> tuple[str | None, str | None]:
+    """Return the endpoint and the place that the guard is told of."""
+    metadata = guard["typed_config"].get("grpc_service", {}).get("initial_metadata", [])
+    told = {entry["key"]: entry["value"] for entry in metadata}
+    return told.get("x-tandem-endpoint"), told.get("x-tandem-destination-digest")

@@ -1,10 +1,5 @@
 """The promise of the gateway, for any mix of deployments and endpoints and any name that a client puts anywhere."""
 
-import copy
-from collections.abc import Callable
-from typing import Any
-
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.ways_out import Snapshot, ways_out
@@ -83,84 +78,3 @@ def compiled(some_deployments: list[RoutedDeployment], some_endpoints: list[Rout
         *(resource for deployment in some_deployments for resource in compile_deployment(deployment)),
         *(resource for endpoint in some_endpoints for resource in compile_endpoint(endpoint)),
     ]
-
-
-ENDPOINT = RoutedEndpoint("c", "https://api.example.com/v1", "eu-de")
-UPSTREAM = f"upstream|c|{ENDPOINT.destination}"
-INNER = f"cloud|c|{ENDPOINT.destination}"
-
-
-def a_snapshot() -> Snapshot:
-    deployment = RoutedDeployment("ns", "a", ("a",), "/app", ("c",), fails_over=True, overflows=True)
-    return Snapshot.of(copy.deepcopy(compiled([deployment], [ENDPOINT])))
-
-
-def inner_filter(snapshot: Snapshot) -> dict[str, Any]:
-    manager = snapshot.listeners[INNER]["filter_chains"][0]["filters"][0]["typed_config"]
-    guard: dict[str, Any] = manager["http_filters"][0]["typed_config"]
-    return guard
-
-
-def forget_a_prefix(snapshot: Snapshot) -> None:
-    for route in snapshot.routes["gateway"]["virtual_hosts"][0]["routes"]:
-        route["match"]["headers"] = [h for h in route["match"].get("headers", []) if "prefix" not in str(h)]
-
-
-def skip_the_hop(snapshot: Snapshot) -> None:
-    snapshot.clusters["model|a"]["cluster_type"]["typed_config"]["clusters"].append({"name": UPSTREAM})
-
-
-def fail_open(snapshot: Snapshot) -> None:
-    inner_filter(snapshot)["failure_mode_allow"] = True
-
-
-def hide_the_body(snapshot: Snapshot) -> None:
-    inner_filter(snapshot)["processing_mode"]["request_body_mode"] = "NONE"
-
-
-def ask_another(snapshot: Snapshot) -> None:
-    inner_filter(snapshot)["grpc_service"]["envoy_grpc"]["cluster_name"] = "agent"
-
-
-def put_the_router_first(snapshot: Snapshot) -> None:
-    snapshot.listeners[INNER]["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"].reverse()
-
-
-def open_a_port(snapshot: Snapshot) -> None:
-    snapshot.listeners[INNER]["address"] = {"socket_address": {"address": "0.0.0.0", "port_value": 1}}
-
-
-def route_to_the_provider(snapshot: Snapshot) -> None:
-    route = {"match": {"prefix": "/"}, "route": {"cluster": UPSTREAM}}
-    snapshot.routes["gateway"]["virtual_hosts"][0]["routes"].append(route)
-
-
-def mirror(snapshot: Snapshot) -> None:
-    routes = snapshot.routes["gateway"]["virtual_hosts"][0]["routes"]
-    routes[0]["route"] = {"cluster": "agent", "request_mirror_policies": [{"cluster": UPSTREAM}]}
-
-
-def point_the_hop_outside(snapshot: Snapshot) -> None:
-    snapshot.clusters["cloud|c"] = snapshot.clusters[UPSTREAM] | {"name": "cloud|c"}
-
-
-@pytest.mark.parametrize(
-    "mistake",
-    [
-        forget_a_prefix,
-        skip_the_hop,
-        fail_open,
-        hide_the_body,
-        ask_another,
-        put_the_router_first,
-        open_a_port,
-        route_to_the_provider,
-        mirror,
-        point_the_hop_outside,
-    ],
-)
-def test_the_walk_notices_a_mistake(mistake: Callable[[Snapshot], None]) -> None:
-    snapshot = a_snapshot()
-    mistake(snapshot)
-    resources = [*snapshot.listeners.values(), *snapshot.clusters.values(), *snapshot.routes.values()]
-    assert ways_out(resources) != []
