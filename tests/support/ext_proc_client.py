@@ -1,6 +1,7 @@
 """Speaks to a guard as Envoy would, message by message: for what Envoy itself cannot be brought to send."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,20 @@ def talk(socket: Path, messages: Iterator[Any] | list[Any], metadata: Mapping[st
     with grpc.insecure_channel(f"unix:{socket}", options=options) as channel:
         stub = external_processor_pb2_grpc.ExternalProcessorStub(channel)
         return list(stub.Process(iter(messages), metadata=list(metadata.items()), timeout=30))
+
+
+@asynccontextmanager
+async def held_open(
+    socket: Path, messages: Iterable[Any], metadata: Mapping[str, str]
+) -> AsyncIterator[list[tuple[Any, Any]]]:
+    """Begin a stream with each message and keep all of them open; return the calls with their first replies."""
+    async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
+        stub, calls = external_processor_pb2_grpc.ExternalProcessorStub(channel), []
+        for message in messages:
+            call = stub.Process(metadata=list(metadata.items()), timeout=60)
+            await call.write(message)
+            calls.append((call, await call.read()))
+        yield calls
 
 
 def denial(reply: Any) -> str:

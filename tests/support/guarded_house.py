@@ -137,10 +137,13 @@ class House:
 
     def talk(self, messages: Iterator[Any] | list[Any], endpoint: str = "cloud-a", **metadata: str) -> list[Any]:
         """Speak to the guard as Envoy would; ``metadata`` takes the place of what the listener says of itself."""
-        said = {headers.ENDPOINT: endpoint}
-        if endpoint in self.clouds:
-            said[headers.DESTINATION_DIGEST] = a_way_out(endpoint, self.clouds[endpoint]).destination
-        return talk(self.guard.socket, messages, {**said, **metadata})
+        return talk(self.guard.socket, messages, {**self.metadata(endpoint), **metadata})
+
+    def metadata(self, endpoint: str = "cloud-a") -> dict[str, str]:
+        """Return what the listener of an endpoint says of itself."""
+        known = self.clouds.get(endpoint)
+        place = {headers.DESTINATION_DIGEST: a_way_out(endpoint, known).destination} if known else {}
+        return {headers.ENDPOINT: endpoint, **place}
 
     @property
     def received(self) -> int:

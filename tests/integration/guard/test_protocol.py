@@ -1,29 +1,35 @@
 """The guard spoken to directly, with what a correct Envoy does not send, or sends rarely."""
 
+import asyncio
+import contextlib
 import itertools
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
+from pydantic import SecretStr
 from support.ext_proc_client import (
     denial,
+    held_open,
     mutated,
     request_body,
     request_headers,
     response_body,
     response_headers,
+    response_trailers,
     usual_headers,
 )
 from support.guarded_house import House, a_way_out
 from support.wait import eventually
 from tandem_contract import headers
+from tandem_serving.gateway import guard_exchange
+from tandem_serving.gateway.guard_body import rewrite
+from tandem_serving.gateway.guard_limits import MOST_IN_FLIGHT
 
 BODY = json.dumps({"model": "cold", "messages": []}).encode()
-
-
-HOPS = itertools.count()
 
 
 HOPS = itertools.count()
@@ -105,6 +111,89 @@ def test_too_many_large_bodies_at_once_are_busy(house: House) -> None:
         holder.join()
     # who held the room left without sending a body
     eventually(lambda: house.guard.metric("tandem_guard_body_bytes_in_flight") == 0, within_seconds=10)
+
+
+async def test_no_more_requests_are_on_their_way_to_an_endpoint_than_have_a_place(house: House) -> None:
+    def in_flight() -> float:
+        return house.guard.metric("tandem_cloud_requests_in_flight", endpoint="cloud-a")
+
+    messages = [usual_headers(**{headers.HOP: hop()}) for _ in range(MOST_IN_FLIGHT + 1)]
+    async with held_open(house.guard.socket, messages, house.metadata()) as calls:
+        assert {reply.WhichOneof("response") for _, reply in calls[:-1]} == {"request_headers"}
+        assert denial(calls[-1][1]) == "busy"
+        assert in_flight() == MOST_IN_FLIGHT
+        answer = await asyncio.to_thread(house.chat)
+        assert answer.headers["x-tandem-destination"] == "cloud/cloud-b"  # whose places are its own
+        calls[0][0].cancel()
+        await asyncio.to_thread(eventually, lambda: in_flight() < MOST_IN_FLIGHT, 10)
+        answer = await asyncio.to_thread(house.chat)
+        assert answer.headers["x-tandem-destination"] == "cloud/cloud-a"
+    await asyncio.to_thread(eventually, lambda: in_flight() == 0, 10)
+
+
+@pytest.mark.parametrize("fault", ["500", "400", "401", "drop", "drop_mid_stream", "hang_mid_stream", None])
+def test_a_place_is_given_back_however_the_answer_ends(house: House, fault: str | None) -> None:
+    with contextlib.suppress(httpx.HTTPError):
+        house.client.post(
+            f"{house.gateway.url}/v1/chat/completions",
+            json={"model": "cold", "messages": [], "x_fault": fault, "stream": True},
+            timeout=1,
+        )
+    for endpoint in house.clouds:
+        eventually(
+            lambda: house.guard.metric("tandem_cloud_requests_in_flight", endpoint=endpoint) == 0,  # noqa: B023  called at once
+            within_seconds=10,
+        )
+
+
+async def reply_after_a_turn(house: House, turn: Callable[[], None]) -> Any:
+    """Return the reply to a body that came after the policy had turned."""
+    async with held_open(house.guard.socket, [usual_headers(**{headers.HOP: hop()})], house.metadata()) as calls:
+        ((call, reply),) = calls
+        assert reply.WhichOneof("response") == "request_headers"
+        turn()
+        await call.write(request_body(BODY))
+        return await call.read()
+
+
+async def test_a_policy_that_turns_while_the_body_comes_counts(house: House) -> None:
+    assert denial(await reply_after_a_turn(house, lambda: house.change_endpoints(namespaces=()))) == "namespace"
+
+
+async def test_a_key_that_turns_while_the_body_comes_is_the_one_that_is_sent(house: House) -> None:
+    def turn() -> None:
+        view = house.board.current()
+        turned = view.credentials["cloud-a"].model_copy(update={"authorization": SecretStr("Bearer sk-turned")})
+        house.publish(credentials={**view.credentials, "cloud-a": turned})
+
+    reply = await reply_after_a_turn(house, turn)
+    assert mutated(reply.request_body.response)["authorization"] == "Bearer sk-turned"
+
+
+def test_a_policy_that_turns_while_a_large_body_is_rewritten_counts(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(*asked: Any) -> Any:
+        house.change_endpoints(destination="another place")
+        return rewrite(*asked)
+
+    monkeypatch.setattr(guard_exchange, "rewrite", slowly)
+    large = json.dumps({"model": "cold", "prompt": "x" * (2 << 20)}).encode()
+    replies = house.talk([usual_headers(**{headers.HOP: hop()}), request_body(large)])
+    assert denial(replies[1]) == "destination"
+
+
+def test_trailers_of_an_answer_do_not_go_on(house: House) -> None:
+    replies = house.talk(
+        [
+            usual_headers(**{headers.HOP: hop()}),
+            request_body(BODY),
+            response_headers(200, content_type="application/json"),
+            response_body(b"{}", end=False),
+            response_trailers(x_tandem_destination="local", grpc_status="0"),
+        ],
+    )
+    assert list(replies[4].response_trailers.header_mutation.remove_headers) == ["grpc-status", "x-tandem-destination"]
 
 
 def test_what_is_set_for_the_provider_is_complete(house: House) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tandem_serving.gateway.guard_limits import ByteBudget, RepeatMemory
+from tandem_serving.gateway.guard_limits import ByteBudget, NoPlaceError, Places, RepeatMemory
 from tandem_serving.gateway.policy_board import fresh_at
 
 
@@ -91,3 +91,20 @@ def test_the_memory_is_bounded_and_forgets_the_oldest() -> None:
 )
 def test_a_heartbeat_is_as_old_as_it_says(observed: float, expected: float) -> None:
     assert fresh_at(observed, now_seconds=1000.0, monotonic_seconds=50.0) == expected
+
+
+def test_a_place_is_held_until_it_is_left_and_each_endpoint_has_its_own() -> None:
+    places = Places(2)
+    with places.hold("a"), places.hold("a"), places.hold("b"):
+        assert places.taken() == {"a": 2, "b": 1}
+        with pytest.raises(NoPlaceError), places.hold("a"):
+            raise AssertionError("there was a place")
+    assert places.taken() == {"a": 0, "b": 0}
+
+
+def test_a_place_is_given_back_after_an_error() -> None:
+    places = Places(1)
+    with pytest.raises(RuntimeError, match="broken"), places.hold("a"):
+        raise RuntimeError("broken")
+    with places.hold("a"):
+        assert places.taken() == {"a": 1}

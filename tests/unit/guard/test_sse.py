@@ -40,7 +40,19 @@ pieces = st.one_of(
     texts.map(word),
     st.builds(word, texts, st.sampled_from(ENDS)),
     st.builds(lambda text: word(text, usage=None), texts),
-    st.sampled_from([b": ping\n\n", b"event: x\ndata: 1\n\n", b"\n\n", b"\n", b"\r", b"id: 7\r\n", b"junk"]),
+    st.sampled_from(
+        [
+            b": ping\n\n",
+            b"event: x\ndata: 1\n\n",
+            b"\n\n",
+            b"\n",
+            b"\r",
+            b"id: 7\r\n",
+            b"junk",
+            b"data: ping\n\n",
+            b"data: x\r\n",
+        ]
+    ),
     st.sampled_from(ENDS).map(usage_event),
 )
 
@@ -121,6 +133,23 @@ def test_an_event_that_is_too_long_to_hold_passes_and_the_next_is_read_again() -
     chunks = [long[:100], long[100:-7], long[-7:], usage_event(), event("[DONE]")]
     assert through(answer, chunks) == long + event("[DONE]")
     assert answer.tokens == Tokens(5, 20)
+
+
+def test_what_cannot_carry_usage_goes_on_before_its_event_has_ended() -> None:
+    answer = EventStream(hide_usage=True)
+    assert answer.feed(b"data: [DO", last=False) == b"data: [DO"
+    assert answer.feed(b"NE]\n", last=False) == b"NE]"
+
+
+@pytest.mark.parametrize("first", ["ping", "x" * (MOST_EVENT_BYTES + 5)], ids=["no object", "too long to hold"])
+@pytest.mark.parametrize("end", ENDS)
+def test_an_event_that_goes_on_unfinished_ends_where_it_ends_however_it_is_cut(first: str, end: str) -> None:
+    raw = event(first, end)
+    for place in range(len(raw) - len(end) - 1, len(raw)):
+        answer = EventStream(hide_usage=True)
+        chunks = [raw[:place], raw[place:], usage_event(end), event("[DONE]", end)]
+        assert through(answer, chunks) == raw + event("[DONE]", end)
+        assert answer.tokens == Tokens(5, 20)
 
 
 @pytest.mark.parametrize(
