@@ -8,12 +8,14 @@ a tenant who could name a URL could aim the operator, and its tokens, at any hos
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel, to_snake
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tandem_operator.leader import LONGEST_RETRY
 
 Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -29,8 +31,8 @@ class RayCluster(BaseModel):
     url: str
     """Base address of its dashboard, which serves the Serve REST API: ``http://ray-head:8265``."""
 
-    token_file: Path | None = None
-    """File with the token of ``RAY_AUTH_MODE=token``; read at every call, so that it can rotate. None = no token."""
+    token_file: Path
+    """File with the token of ``RAY_AUTH_MODE=token``; read at every call, so that it can rotate."""
 
     namespaces: tuple[str, ...] = ()
     """Namespaces that may use it; ``*`` = all; empty = none."""
@@ -41,13 +43,23 @@ class RayCluster(BaseModel):
     http_port: Port = 8000
     """Port of Ray's own HTTP proxy there; no request passes through it, and it must be free on the head's node."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_token(cls, written: Any) -> Any:
+        if isinstance(written, Mapping) and not {"tokenFile", "token_file"} & written.keys():
+            raise ValueError(
+                "tokenFile is missing: run the Ray cluster with RAY_AUTH_MODE=token, without which anybody who reaches "
+                "it runs code there, and name the file that holds its RAY_AUTH_TOKEN"
+            )
+        return written
+
     def allows(self, namespace: str) -> bool:
         """Tell whether deployments of ``namespace`` may use this cluster."""
         return ANY_NAMESPACE in self.namespaces or namespace in self.namespaces
 
-    def token(self) -> str | None:
-        """Return the token as it is now."""
-        return self.token_file.read_text(encoding="utf-8").strip() if self.token_file else None
+    def token(self) -> str:
+        """Return the token as it is now; ``OSError`` when its file cannot be read."""
+        return self.token_file.read_text(encoding="utf-8").strip()
 
 
 class OperatorConfig(BaseSettings):
@@ -106,6 +118,10 @@ class OperatorConfig(BaseSettings):
     credentials_seconds: Seconds = 15
     """How often each endpoint's Secrets are read again: a rotated key is in use after at most this."""
 
+    certificates_seconds: Seconds = 300
+    """How often the certificates between operator and gateways are looked at: renewed days before they end, and made
+    again when somebody deleted them."""
+
     freshness_seconds: Seconds = 15
     """How often gateways are told that the operator's view is current."""
 
@@ -113,10 +129,27 @@ class OperatorConfig(BaseSettings):
     """A leader that was silent for this long may be replaced."""
 
     renew_deadline_seconds: Seconds = 10
-    """A leader that could not renew for this long stops writing."""
+    """A leader that could not renew for this long stops writing; below ``lease_duration_seconds``."""
 
     retry_period_seconds: Seconds = 2
-    """Time between two attempts to get or renew the Lease."""
+    """Time between two attempts to get or renew the Lease; waits are up to a fifth longer, and even then below
+    ``renew_deadline_seconds``."""
+
+    @model_validator(mode="after")
+    def _a_leader_stops_before_another_starts(self) -> Self:
+        """Refuse clocks by which two processes would write at the same time, or a leader could not even renew."""
+        duration, deadline = self.lease_duration_seconds, self.renew_deadline_seconds
+        if deadline >= duration:
+            raise ValueError(
+                f"renew_deadline_seconds ({deadline:g}) must be below lease_duration_seconds ({duration:g}): a leader "
+                "would still write when another may have taken its place. Lower the first or raise the second"
+            )
+        if self.retry_period_seconds * LONGEST_RETRY >= deadline:
+            raise ValueError(
+                f"retry_period_seconds ({self.retry_period_seconds:g}) and a fifth must be below renew_deadline_seconds "
+                f"({deadline:g}): the Lease would run out before it is renewed. Lower the first or raise the second"
+            )
+        return self
 
 
 def load_config(file: Path | None) -> OperatorConfig:

@@ -46,7 +46,11 @@ class Finalization:
             message = f"the annotation {names.ABANDON} gives the Serve app up: if it still runs, nobody removes it"
             await self._release(raw, Note("Warning", "ServeAppAbandoned", message))
             return None
-        ray = raw["spec"]["local"]["ray"]["external"]
+        ray = _ray_cluster(raw)
+        if ray is None:
+            message = f"spec.local.ray names no Ray cluster that this operator understands. {_to_give_up(metadata)}"
+            await self._say(raw, Finding("False", conditions.INVALID_SPEC, message))
+            return None
         engine = self._engines.get(ray)
         if engine is None:
             message = f"Ray cluster {ray} is not in the operator's configuration any more: its Serve app is left alone"
@@ -60,8 +64,7 @@ class Finalization:
         try:
             removed = await engine.remove(app)
         except (Retry, Hold) as error:
-            hint = f"kubectl annotate mdep {metadata['name']} -n {metadata['namespace']} {names.ABANDON}=true"
-            message = f"the Serve app cannot be removed from Ray cluster {ray}: {error}. To give it up: {hint}"
+            message = f"the Serve app cannot be removed from Ray cluster {ray}: {error}. {_to_give_up(metadata)}"
             await self._say(raw, Finding("False", conditions.RAY_UNREACHABLE, message))
             return HELD_SECONDS
         if not removed:
@@ -81,3 +84,16 @@ class Finalization:
         generation = raw["metadata"]["generation"]
         status = deployment_status.with_ready(known, ready, generation=generation, now=datetime.now(UTC))
         await self._recorder.record(DEPLOYMENTS, raw, known.conditions, status)
+
+
+def _ray_cluster(raw: Raw) -> str | None:
+    """Return the cluster that a spec names, also one that is not understood otherwise."""
+    try:
+        return str(raw["spec"]["local"]["ray"]["external"])
+    except (KeyError, TypeError):
+        return None
+
+
+def _to_give_up(metadata: Raw) -> str:
+    command = f"kubectl annotate mdep {metadata['name']} -n {metadata['namespace']} {names.ABANDON}=true"
+    return f"To give its Serve app up: {command}"

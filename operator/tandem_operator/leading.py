@@ -35,9 +35,6 @@ from tandem_operator.routing import GatewaySettings, compile_gateway
 from tandem_operator.servers.xds import FRESHNESS_OWNER, Publisher
 from tandem_operator.workqueue import Reconcile, WorkQueue
 
-PKI_SECONDS: Final = 300.0
-"""How often certificates are looked at: renewed days before they end, made again when somebody deleted them."""
-
 _RETRY_SECONDS: Final = 2.0
 
 T = TypeVar("T")
@@ -169,7 +166,7 @@ class Leading:
     async def _keep_pki(self, publisher: Publisher, pki: Pki) -> None:
         server = pki.server
         while True:
-            await asyncio.sleep(PKI_SECONDS)
+            await asyncio.sleep(self._config.certificates_seconds)
             try:
                 pki = await ensure_pki(
                     self._cluster, self._config.namespace, server=server, names=self._config.xds_names

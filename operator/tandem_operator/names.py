@@ -18,12 +18,17 @@ def key(namespace: str, name: str) -> str:
     return f"{namespace}/{name}"
 
 
+def serve_apps(cluster_uid: str) -> str:
+    """Return what the names of all Serve applications of one Kubernetes cluster begin with."""
+    return f"tandem_{cluster_uid[:8]}_"
+
+
 def serve_app(cluster_uid: str, namespace: str, name: str) -> str:
     """Return the Serve application's name: other Kubernetes clusters may share the Ray cluster.
 
     ``_`` cannot occur in a namespace or a name, so two deployments never meet.
     """
-    return f"tandem_{cluster_uid[:8]}_{namespace}_{name}"
+    return f"{serve_apps(cluster_uid)}{namespace}_{name}"
 
 
 def prefix(app: str) -> str:

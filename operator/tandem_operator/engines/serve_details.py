@@ -158,7 +158,7 @@ def foreign(details: ServeDetails, cluster_uid: str) -> tuple[str, ...]:
 
 
 def _ours(app: str, cluster_uid: str) -> bool:
-    return app.startswith(names.serve_app(cluster_uid, "", "").removesuffix("_"))
+    return app.startswith(names.serve_apps(cluster_uid))
 
 
 def ray_message(text: str) -> str:
