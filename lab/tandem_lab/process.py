@@ -48,12 +48,17 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        return self._popen.poll() is None
+        return self.exit_code is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """As the program left it, negative when a signal ended it; None while it runs."""
+        return self._popen.poll()
 
     def check(self) -> None:
         """Raise ``RuntimeError`` with the end of the log when the program is gone."""
         if not self.alive:
-            raise RuntimeError(f"{self.name} ended with {self._popen.returncode}: {self.tail()}")
+            raise RuntimeError(f"{self.name} ended with {self.exit_code}: {self.tail()}")
 
     def tail(self, characters: int = 2000) -> str:
         return self.log.read_text(errors="replace")[-characters:]
