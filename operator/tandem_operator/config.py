@@ -146,8 +146,9 @@ class OperatorConfig(BaseSettings):
             )
         if self.retry_period_seconds * LONGEST_RETRY >= deadline:
             raise ValueError(
-                f"retry_period_seconds ({self.retry_period_seconds:g}) and a fifth must be below renew_deadline_seconds "
-                f"({deadline:g}): the Lease would run out before it is renewed. Lower the first or raise the second"
+                f"retry_period_seconds ({self.retry_period_seconds:g}) and a fifth must be below "
+                f"renew_deadline_seconds ({deadline:g}): the Lease would run out before it is renewed. Lower the first "
+                "or raise the second"
             )
         return self
 

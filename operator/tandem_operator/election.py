@@ -123,4 +123,4 @@ class Election:
             log.warning("the lease was not released; it expires by itself", why=str(error))
 
     def _pause(self) -> float:
-        return self._terms.retry_seconds * random.uniform(1.0, 1.2)  # noqa: S311  spreads candidates
+        return self._terms.retry_seconds * random.uniform(1.0, leader.LONGEST_RETRY)  # noqa: S311  spreads candidates

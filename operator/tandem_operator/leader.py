@@ -4,12 +4,16 @@ As in client-go: clocks of two machines are never compared. A follower notes on 
 the Lease change, and takes it when it stayed the same for its whole duration.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from tandem_operator.api.v1alpha1 import Raw
+
+LONGEST_RETRY: Final = 1.2
+"""Waits between attempts are up to so many times the time that is set, which spreads candidates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,7 @@ class Terms:
     """A leader that could not renew for this long does not write any more; below the duration."""
 
     retry_seconds: float = 2.0
-    """Between two attempts, up to a fifth longer."""
+    """Between two attempts, up to ``LONGEST_RETRY`` times as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ def taken(sighting: Sighting, me: str, terms: Terms, *, namespace: str, name: st
     transitions = int(record.get("leaseTransitions") or 0)
     spec = {
         "holderIdentity": me,
-        "leaseDurationSeconds": round(terms.duration_seconds),
+        "leaseDurationSeconds": math.ceil(terms.duration_seconds),  # followers go by this: never below the deadline
         "acquireTime": record.get("acquireTime", stamp) if renewed else stamp,
         "renewTime": stamp,
         "leaseTransitions": transitions if renewed or sighting.lease is None else transitions + 1,

@@ -1,6 +1,7 @@
 """The administrator's Ray clusters as engines, with a fence: who lost the Lease writes to no Ray cluster either."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import aiohttp
@@ -13,23 +14,36 @@ from tandem_operator.engines.serve_engine import ServeEngine
 
 
 class FencedClient(RayServeClient):
-    """Reads always, writes only while this process leads: Serve's document has no versions to catch a late write."""
+    """Reads always, writes only while this process leads: Serve's document has no versions to catch a late write.
+
+    A write may take longer than a Lease lasts (the first one starts Serve), so it goes on for as long as the Lease is
+    renewed meanwhile, and is let go of before anybody else may lead.
+    """
 
     def __init__(self, session: aiohttp.ClientSession, *, fence: Callable[[], float], **rest: Any) -> None:
         super().__init__(session, **rest)
         self._fence = fence
 
     async def put(self, document: Mapping[str, Any]) -> None:
-        self._check()
-        await super().put(document)
+        await self._while_leading(super().put(document))
 
     async def scale(self, app: str, deployment: str, replicas: int) -> None:
-        self._check()
-        await super().scale(app, deployment, replicas)
+        await self._while_leading(super().scale(app, deployment, replicas))
 
-    def _check(self) -> None:
+    async def _while_leading(self, write: Coroutine[Any, Any, None]) -> None:
         if self._fence() <= 0:
+            write.close()
             raise NotLeader("nothing was written to the Ray cluster: this process does not lead")
+        sent = asyncio.ensure_future(write)
+        try:
+            while not sent.done():
+                if (seconds := self._fence()) <= 0:
+                    raise NotLeader("a write to the Ray cluster was let go of: this process does not lead any more")
+                await asyncio.wait({sent}, timeout=seconds)
+            sent.result()
+        finally:
+            sent.cancel()
+            await asyncio.gather(sent, return_exceptions=True)  # its connection is closed by then
 
 
 def make_engines(

@@ -18,7 +18,7 @@ class RayMetrics:
         )
         self.errors = Counter(
             "tandem_ray_request_errors",
-            "Failed calls by what went wrong: unreachable, timeout, unauthorized, status, garbage, refused.",
+            "Failed calls by what went wrong: unreachable, timeout, token, unauthorized, status, garbage, refused.",
             ["ray_cluster", "call", "error"],
             registry=registry,
         )

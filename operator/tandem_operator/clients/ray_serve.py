@@ -28,6 +28,7 @@ READ_SECONDS: Final = 10
 WRITE_SECONDS: Final = 60
 """The first write of a Ray cluster's life starts Serve."""
 
+_WHERE_TO_LOOK: Final = "the file named by rayClusters.tokenFile must hold that cluster's RAY_AUTH_TOKEN"
 _TOLD_CHARACTERS: Final = 200
 
 
@@ -44,7 +45,7 @@ class RayServeClient:
         *,
         cluster: str,
         url: str,
-        token: Callable[[], str | None],
+        token: Callable[[], str],
         metrics: RayMetrics,
     ) -> None:
         self._session = session
@@ -97,13 +98,14 @@ class RayServeClient:
         failure: type[Hold | Retry],
         body: Mapping[str, Any] | None = None,
     ) -> tuple[int, str]:
+        headers = self._headers(call, failure)
         started = time.monotonic()
         try:
             async with self._session.request(
                 method,
                 self._url + path,
                 json=body,
-                headers=self._headers(),
+                headers=headers,
                 timeout=aiohttp.ClientTimeout(total=seconds),
                 allow_redirects=False,
             ) as response:
@@ -115,13 +117,19 @@ class RayServeClient:
         finally:
             self._metrics.seconds.labels(self._cluster, call).observe(time.monotonic() - started)
 
-    def _headers(self) -> dict[str, str]:
-        token = self._token()
-        return {"user-agent": USER_AGENT, **({"authorization": f"Bearer {token}"} if token else {})}
+    def _headers(self, call: str, failure: type[Hold | Retry]) -> dict[str, str]:
+        try:
+            return {"user-agent": USER_AGENT, "authorization": f"Bearer {self._token()}"}
+        except (OSError, UnicodeError) as error:
+            raise self._failed(
+                call, "token", f"is not asked: its tokenFile cannot be read: {error}", failure
+            ) from error
 
     def _expect_ok(self, call: str, status: int, text: str, failure: type[Hold | Retry]) -> None:
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            raise self._failed(call, "unauthorized", f"refuses the operator's token ({status})", failure)
+            raise self._failed(
+                call, "unauthorized", f"refuses the operator's token ({status}): {_WHERE_TO_LOOK}", failure
+            )
         if status != HTTPStatus.OK:
             raise self._failed(call, "status", f"answered {status}: {_told(text)}", failure)
 

@@ -58,6 +58,12 @@ def test_taking_over_counts_a_transition_and_renewing_does_not():
     assert taken(None)["spec"]["leaseTransitions"] == 0
 
 
+def test_followers_are_told_of_no_less_than_the_whole_duration():
+    terms = Terms(duration_seconds=15.4, deadline_seconds=15.2)
+    lease = leader.taken(Sighting(None, 0), "me", terms, namespace="tandem-system", name="tandem-operator", wall=WALL)
+    assert not leader.may_take(Sighting(lease, 0), "other", 15.4 - 0.01)
+
+
 def test_a_lease_is_replaced_only_in_the_version_that_was_read():
     assert taken(a_lease(version="77"))["metadata"]["resourceVersion"] == "77"
     assert "resourceVersion" not in taken(None)["metadata"]
