@@ -170,11 +170,12 @@ def test_a_client_that_leaves_before_the_answer_is_counted_as_aborted(house: Hou
             code="aborted",
         )
 
-    before = aborted()
+    before, at_the_cloud = aborted(), house.clouds["cloud-a"].aborted
     body = {"model": "cold", "messages": [], "x_fault": "hang"}
     with pytest.raises(httpx.ReadTimeout):
         house.client.post(f"{house.gateway.url}/v1/chat/completions", json=body, timeout=1)
     eventually(lambda: aborted() == before + 1, within_seconds=10)
+    eventually(lambda: house.clouds["cloud-a"].aborted == at_the_cloud + 1, within_seconds=10)
 
 
 def test_a_body_of_16_mib_goes_out_whole(house: House) -> None:
