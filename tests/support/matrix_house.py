@@ -59,14 +59,15 @@ class State(NamedTuple):
 
 WELL: dict[str, Any] = {}
 FAILING = {"fail": "out of memory"}
-FULL = {"first_token_seconds": 0.6}
+FULL = {"first_token_seconds": 1.0}
 """Twice the objective below, so it refuses; a fifth of what may queue."""
 
 LOCAL = {
     "ok": State((WELL,)),
     "one of two bad": State((WELL, FAILING)),
     "failing": State((FAILING,)),
-    "saturated": State((FULL,), 300),
+    "saturated": State((FULL,), 500),
+    "three of four saturated": State((FULL, FULL, FULL, WELL), 500),
     "starting": State(),
     "dead": State(dead=True),
     "hanging before headers": State(({"hang": "before_headers"},), 100),

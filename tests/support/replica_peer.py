@@ -127,6 +127,8 @@ class ReplicaPeer:
                 await asyncio.sleep(600)
             case "hang after headers":
                 return await self._hang(request)
+            case "another app":  # as Ray Serve answers what is not below its application's prefix
+                return web.Response(text=f"Path '{request.path}' not found.", status=404)
             case "break after headers":
                 return await self._break(request)
         return _refusal(int(behaviour), {"retry-after": "7"})

@@ -8,6 +8,8 @@ turn the last real answer into a 503, one less would skip the last local attempt
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from tandem_contract import headers
+
 from tandem_operator import names
 from tandem_operator.routing.inputs import Bounds, RoutedDeployment
 from tandem_operator.routing.limits import BREAKERS, CONNECTION_BUFFER_BYTES
@@ -15,6 +17,13 @@ from tandem_operator.routing.proto import CLUSTER, Message, extension, from_ads,
 
 HEALTH_PATH: Final = "/tandem/healthz"
 """Under the app's prefix: alive, and this app. ``/-/healthz`` answers for any app."""
+
+FEWEST_LOCAL_ATTEMPTS: Final = 2
+"""Also where there is one replica: it may have been a stumble, and a full one redirects the second time."""
+
+MOST_LOCAL_ATTEMPTS: Final = 4
+"""Each replica that can meet the objective should be asked before anything overflows, but each one more is another
+that a request which breaks engines can break, and another bound on the first token to sit through."""
 
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -28,18 +37,25 @@ def make_clusters(deployment: RoutedDeployment, bounds: Bounds) -> Iterator[Mess
     yield _make_replicas(deployment)
     local = names.local_cluster(deployment.key)
     clouds = [names.cloud_cluster(endpoint) for endpoint in deployment.clouds]
-    home = [local, local]
+    locals_first = local_attempts(len(deployment.targets))
+    home = [local] * locals_first
     first = [*home, *clouds, local] if deployment.fails_over and clouds else home
     redirected = [*clouds, local] if deployment.overflows and clouds else home
     told = {
         "prefix": deployment.prefix,
         "deployment": deployment.key,
+        "local_attempts": str(locals_first),
         "cloud_milliseconds": str(bounds.cloud_share_milliseconds(len(clouds))),
     }
     for model in deployment.names:
         yield _make_chain(names.model_cluster(model), first, told)
         yield _make_chain(names.escalated_cluster(model), redirected, told)
         yield _make_chain(names.home_cluster(model), home, told)
+
+
+def local_attempts(replicas: int) -> int:
+    """Return how many attempts are local before anything else: each at another replica, as long as there are any."""
+    return min(max(replicas, FEWEST_LOCAL_ATTEMPTS), MOST_LOCAL_ATTEMPTS)
 
 
 def _make_replicas(deployment: RoutedDeployment) -> Message:
@@ -121,8 +137,11 @@ def _make_chain(name: str, members: Sequence[str], told: Message) -> Message:
 
 def _retry_policy(attempts: int) -> Message:
     return {
-        "retry_on": "5xx,reset,connect-failure,retriable-status-codes",
+        "retry_on": "5xx,reset,connect-failure,retriable-status-codes,retriable-headers",
         "retriable_status_codes": [429],
+        # Replicas and the guard say who answers. What does not is somebody else's: until the health check notices, a
+        # port that changed hands, where Ray itself answers 404.
+        "retriable_headers": [{"name": headers.DESTINATION, "present_match": True, "invert_match": True}],
         "num_retries": attempts - 1,
         "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.001s"},
         "retry_host_predicate": [

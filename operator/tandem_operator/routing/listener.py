@@ -16,9 +16,7 @@ from tandem_operator.routing.replies import make_local_replies
 
 NAME: Final = "gateway"
 _NAMED: Final = "%REQUEST_BODY(model)%"
-_REDIRECTED: Final = {
-    "error": {"message": "Redirected more than once.", "type": "server_error", "param": None, "code": "unavailable"}
-}
+_INPUT: Final = "type.googleapis.com/envoy.type.matcher.v3"
 
 
 def make_listener(settings: GatewaySettings) -> Message:
@@ -35,7 +33,7 @@ def make_listener(settings: GatewaySettings) -> Message:
         request_headers_timeout="10s",
         stream_idle_timeout=seconds(settings.bounds.silence),
         early_header_mutation_extensions=make_early_mutations(),
-        http_filters=[_buffer(), _redirects_end_here(), _transform(), _router()],
+        http_filters=[_buffer(), _answers_are_ours(), _transform(), _router()],
         local_reply_config=make_local_replies(),
         access_log=make_access_log(),
     )
@@ -77,27 +75,50 @@ def _router() -> Message:
     return extension("envoy.filters.http.router", "filters.http.router.v3.Router")
 
 
-def _redirects_end_here() -> Message:
-    """Return the filter that turns a redirect that Envoy did not follow into a 503: no client is sent elsewhere."""
-    refuse = extension(
-        "refuse",
+def _answers_are_ours() -> Message:
+    """Return the filter that turns what is no answer of ours into a 503.
+
+    That is a redirect that Envoy did not follow: no client is sent elsewhere. And plain text from nobody in particular:
+    a port that changed hands. Replicas and the guard say who answers, and the gateway's own errors are JSON.
+    """
+    status = {"name": "status", "typed_config": {"@type": f"{_INPUT}.HttpResponseStatusCodeClassMatchInput"}}
+    from_nobody = [_is(headers.DESTINATION, {"exact": headers.GATEWAY}), _is("content-type", {"prefix": "text/plain"})]
+    return extension(
+        "envoy.filters.http.custom_response",
+        "filters.http.custom_response.v3.CustomResponse",
+        custom_response_matcher={
+            "matcher_list": {
+                "matchers": [
+                    {
+                        "predicate": {"single_predicate": {"input": status, "value_match": {"exact": "3xx"}}},
+                        "on_match": {"action": _unavailable("Redirected more than once.")},
+                    },
+                    {
+                        "predicate": {"and_matcher": {"predicate": from_nobody}},
+                        "on_match": {"action": _unavailable("No replica of this model was found at its address.")},
+                    },
+                ]
+            }
+        },
+    )
+
+
+def _is(name: str, value: Message) -> Message:
+    """Return the predicate that a response's header has this value."""
+    input_ = {"name": name, "typed_config": {"@type": f"{_INPUT}.HttpResponseHeaderMatchInput", "header_name": name}}
+    return {"single_predicate": {"input": input_, "value_match": value}}
+
+
+def _unavailable(message: str) -> Message:
+    error = {"message": message, "type": "server_error", "param": None, "code": "unavailable"}
+    return extension(
+        "unavailable",
         "http.custom_response.local_response_policy.v3.LocalResponsePolicy",
         status_code=503,
-        body={"inline_string": json.dumps(_REDIRECTED)},
+        body={"inline_string": json.dumps({"error": error})},
         response_headers_to_add=[
             header("content-type", "application/json"),
             header("retry-after", "1"),
             header(headers.DESTINATION, headers.GATEWAY),
         ],
-    )
-    status = {
-        "name": "status",
-        "typed_config": {"@type": "type.googleapis.com/envoy.type.matcher.v3.HttpResponseStatusCodeClassMatchInput"},
-    }
-    return extension(
-        "envoy.filters.http.custom_response",
-        "filters.http.custom_response.v3.CustomResponse",
-        custom_response_matcher={
-            "matcher_tree": {"input": status, "exact_match_map": {"map": {"3xx": {"action": refuse}}}}
-        },
     )

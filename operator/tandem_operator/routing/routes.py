@@ -110,6 +110,7 @@ def _to_chain(
         "request_headers_to_add": [
             header(headers.DEPLOYMENT, "%METADATA(CLUSTER:tandem:deployment)%"),
             header(headers.HOP, "%UNIQUE_ID%"),
+            header(headers.LOCAL_ATTEMPTS, "%METADATA(CLUSTER:tandem:local_attempts)%"),
             header(headers.CLOUD_MILLISECONDS, "%METADATA(CLUSTER:tandem:cloud_milliseconds)%"),
             *(add or []),
         ],

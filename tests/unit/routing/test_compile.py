@@ -2,10 +2,12 @@
 
 import inspect
 
+import pytest
 from tandem_operator.routing import (
     GatewaySettings,
     RoutedDeployment,
     RoutedEndpoint,
+    Target,
     compile_deployment,
     compile_endpoint,
     compile_gateway,
@@ -34,7 +36,19 @@ def test_every_granted_name_has_chains_of_its_own() -> None:
 def test_chains_carry_who_they_are() -> None:
     resources = compile_deployment(RoutedDeployment("ns", "m", ("m",), "/app", ("c",), True, True))
     told = [r["metadata"]["filter_metadata"]["tandem"] for r in resources if "metadata" in r]
-    assert told == [{"prefix": "/app", "deployment": "ns/m", "cloud_milliseconds": "300000"}] * 3
+    facts = {"prefix": "/app", "deployment": "ns/m", "local_attempts": "2", "cloud_milliseconds": "300000"}
+    assert told == [facts] * 3
+
+
+@pytest.mark.parametrize(("replicas", "attempts"), [(0, 2), (1, 2), (2, 2), (3, 3), (4, 4), (40, 4)])
+def test_each_replica_is_asked_before_a_cloud_up_to_a_few(replicas: int, attempts: int) -> None:
+    targets = tuple(Target(replica=str(number), address="10.0.0.1", port=30000 + number) for number in range(replicas))
+    deployment = RoutedDeployment("ns", "m", ("m",), "/app", ("c",), True, True, targets)
+    for resource in compile_deployment(deployment):
+        if "metadata" in resource and resource["name"].startswith("model|"):
+            members = [member["name"] for member in resource["cluster_type"]["typed_config"]["clusters"]]
+            assert members == [*["local|ns/m"] * attempts, "cloud|c", "local|ns/m"]
+            assert resource["metadata"]["filter_metadata"]["tandem"]["local_attempts"] == str(attempts)
 
 
 def test_an_endpoint_is_a_hop_a_guarded_listener_and_a_provider() -> None:
