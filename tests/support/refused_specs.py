@@ -145,6 +145,12 @@ MODEL_DEPLOYMENTS: Final = (
     Refused("zero sequences", _args(max_num_seqs="0"), "spec.local.engineArgs", "max-num-seqs, max-num-batched-tokens"),
     Refused("a switch that is on", _args(enforce_eager="on"), "spec.local.engineArgs", 'must be "true" or "false"'),
     Refused("too much memory", _args(gpu_memory_utilization="1.5"), "spec.local.engineArgs", "above 0 and up to 1"),
+    Refused(
+        "more of a GPU than its share",
+        {"local": {"resources": {"gpus": "0.5"}, "engineArgs": {"gpu-memory-utilization": "0.9"}}},
+        "spec.local.engineArgs",
+        "leave it out when spec.local.resources.gpus is a share",
+    ),
     Refused("a flag in a value", _args(dtype="auto --port 1"), "spec.local.engineArgs", "dtype: must be one of auto"),
     Refused("a value as a number", _args(seed=1), "spec.local.engineArgs", "must be of type string"),
     # cloud

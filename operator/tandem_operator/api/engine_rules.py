@@ -1,10 +1,14 @@
 """The rules of ``local.engineArgs``, made of the contract's allow-list, so that API and replica cannot differ."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from tandem_contract import engine_args
 
 from tandem_operator.api.rules import Rule
+
+GPU_MEMORY_UTILIZATION: Final = "gpu-memory-utilization"
+"""The flag that belongs to Tandem where a replica gets a share of a GPU."""
 
 
 def _quoted(names: Iterable[str]) -> str:

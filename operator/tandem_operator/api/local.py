@@ -6,7 +6,7 @@ from pydantic import Field
 from tandem_contract.engine_args import MAX_FLAGS, MAX_VALUE_LENGTH
 
 from tandem_operator.api.common import NAME_RULE, ApiModel
-from tandem_operator.api.engine_rules import ENGINE_ARGS_RULES
+from tandem_operator.api.engine_rules import ENGINE_ARGS_RULES, GPU_MEMORY_UTILIZATION
 from tandem_operator.api.rules import Rule, matches
 
 
@@ -62,7 +62,8 @@ class Resources(ApiModel):
     ] = "1"
     """GPUs per replica, as a string: whole ones, a share of one below 1, or "0" for the CPU. Example: "0.5". Raise it
     when the model needs more memory than one GPU has (with engineArgs tensor-parallel-size), lower it to share a GPU
-    between small models: replicas are replaced."""
+    between small models: nine tenths of the share become vLLM's gpu-memory-utilization, so that the replicas on it fit
+    beside each other. Replicas are replaced."""
 
 
 class Ray(ApiModel):
@@ -105,3 +106,14 @@ class Local(ApiModel):
     gateway relies on; without any, vLLM chooses. Values are strings; a switch takes "true" or "false". Example:
     {max-num-seqs: "64"}. Set it to tune memory or batching: replicas are replaced. The allowed flags are listed in
     docs/reference/api.md."""
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            f"!has(self.engineArgs) || !('{GPU_MEMORY_UTILIZATION}' in self.engineArgs)"
+            " || !self.resources.gpus.startsWith('0.')",
+            f"{GPU_MEMORY_UTILIZATION}: leave it out when spec.local.resources.gpus is a share of a GPU: it follows "
+            "from the share, so that replicas fit beside each other",
+            lambda self: GPU_MEMORY_UTILIZATION not in self.engine_args or not self.resources.gpus.startswith("0."),
+            ".engineArgs",
+        ),
+    )

@@ -9,12 +9,14 @@ changing them alone would replace or reset healthy replicas: the number of repli
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Decimal
 from enum import Enum, auto
 from typing import Any, Final
 
 from tandem_contract.documents import EngineConfig, LiveConfig
 
 from tandem_operator import names
+from tandem_operator.api.engine_rules import GPU_MEMORY_UTILIZATION
 from tandem_operator.api.v1alpha1 import ModelDeployment, Resources
 from tandem_operator.engines.quantities import parse_quantity
 from tandem_operator.engines.serve_details import DEPLOYMENT, AppDetails, ServeDetails
@@ -41,6 +43,9 @@ NO_SURGE_PERCENT: Final = 0
 
 ATTEMPT: Final = "TANDEM_ATTEMPT"
 """Environment variable that is counted up to make Ray try a failed application again: Ray ignores the same document."""
+
+USED_OF_A_SHARE: Final = Decimal("0.9")
+"""How much of a share of a GPU vLLM may plan with; the rest is what CUDA takes beside it, once for each replica."""
 
 _REDACTED: Final = "<redacted>"
 
@@ -202,7 +207,7 @@ def refused_app(written: Mapping[str, Any], answer: str) -> str:
 
 
 def _engine_config(deployment: ModelDeployment, app: str) -> EngineConfig:
-    model = deployment.spec.model
+    model, local = deployment.spec.model, deployment.spec.local
     return EngineConfig(
         deployment=names.key(deployment.metadata.namespace, deployment.metadata.name),
         prefix=names.prefix(app),
@@ -210,8 +215,20 @@ def _engine_config(deployment: ModelDeployment, app: str) -> EngineConfig:
         revision=model.revision,
         max_model_len=model.max_model_len,
         quantization=model.quantization,
-        engine_args=deployment.spec.local.engine_args,
+        engine_args={**local.engine_args, **_share(local.resources)},
     )
+
+
+def _share(resources: Resources) -> dict[str, str]:
+    """Keep a replica that gets a share of a GPU within it: by itself vLLM takes most of the whole one.
+
+    Four digits, as fine as Ray's own shares, so that the smallest one is not rounded to nothing.
+    """
+    gpus = parse_quantity(resources.gpus)
+    if gpus == 0 or gpus >= 1:
+        return {}
+    used = (gpus * USED_OF_A_SHARE).quantize(Decimal("0.0001"), ROUND_FLOOR)
+    return {GPU_MEMORY_UTILIZATION: f"{used.normalize():f}"}
 
 
 def _actor_options(resources: Resources) -> dict[str, float]:

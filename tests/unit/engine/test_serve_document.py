@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.builders import a_model_deployment
 from tandem_contract.documents import EngineConfig, LiveConfig
+from tandem_contract.engine_args import problems
 from tandem_operator.api.v1alpha1 import ModelDeployment
 from tandem_operator.engines.serve_details import ServeDetails
 from tandem_operator.engines.serve_document import (
@@ -102,6 +103,23 @@ def test_the_application_carries_the_contracts_documents() -> None:
 )
 def test_resources_become_what_ray_reserves(resources: dict[str, str], options: dict[str, float]) -> None:
     assert an_app(local={"resources": resources})["deployments"][0]["ray_actor_options"] == options
+
+
+@pytest.mark.parametrize(
+    ("gpus", "utilization"),
+    [("0.5", "0.45"), ("0.25", "0.225"), ("0.333", "0.2997"), ("0.99", "0.891"), ("0.001", "0.0009")],
+)
+def test_replicas_that_share_a_gpu_fit_on_it(gpus: str, utilization: str) -> None:
+    flags = an_app(local={"resources": {"gpus": gpus}, "engineArgs": {"seed": "1"}})["args"]["engine_args"]
+    assert flags == {"seed": "1", "gpu-memory-utilization": utilization}
+    assert problems(flags) == ()
+    assert float(utilization) * (1 // float(gpus)) < 1
+
+
+@pytest.mark.parametrize("gpus", ["0", "1", "2"])
+def test_whole_gpus_and_the_cpu_are_used_as_the_spec_says(gpus: str) -> None:
+    for flags in ({}, {"gpu-memory-utilization": "0.8"}):
+        assert an_app(local={"resources": {"gpus": gpus}, "engineArgs": flags})["args"]["engine_args"] == flags
 
 
 def test_a_first_write_starts_what_is_wanted_and_surges() -> None:

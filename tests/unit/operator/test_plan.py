@@ -11,12 +11,14 @@ from tandem_operator.plan import make_plan, redirect_token
 KNOWN = {"replica": "r1", "address": "10.0.0.1", "port": 30001}
 
 
-def a_plan(*, app=None, clouds=("eu", "us"), existing=("eu",), when=None, refusal=None, **seen):
+def a_plan(*, app=None, clouds=("eu", "us"), existing=("eu",), when=None, refusal=None, local=None, **seen):
     cloud = {"endpoints": [{"name": name, "model": "gpt-5-mini"} for name in clouds]}
     if when is not None:
         cloud["when"] = when
     status = {"local": {"targets": [KNOWN]}, **seen.pop("status", {})}
-    raw = from_server(a_model_deployment("chat", spec={"cloud": cloud}, status=status))
+    raw = from_server(
+        a_model_deployment("chat", spec={"cloud": cloud, **({"local": local} if local else {})}, status=status)
+    )
     seen = {"credentials": dict.fromkeys(existing, True), "namespace_labels": {}, **seen}
     observed = Observed(
         deployment=ModelDeployment.model_validate(raw),
@@ -101,6 +103,11 @@ def test_without_a_ray_cluster_there_is_no_app_but_there_are_routes():
     plan = a_plan(refusal=Reject(conditions.UNKNOWN_RAY_CLUSTER, "none"))
     assert plan.app is None
     assert plan.routed.clouds == ("eu",)
+
+
+@pytest.mark.parametrize(("replicas", "wanted"), [({}, 1), ({"min": 1, "max": 5}, 1), ({"min": 3, "max": 5}, 3)])
+def test_as_many_replicas_are_wanted_as_the_spec_says(replicas, wanted):
+    assert a_plan(local={"replicas": replicas}).replicas == wanted
 
 
 def test_tokens_differ_by_deployment_and_by_operator_and_are_not_printed():
