@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from tandem_contract import headers
+from tandem_contract.limits import BODY_BYTES
 
 from tandem_operator import names
 from tandem_operator.routing.access_log import make_way_out_log
 from tandem_operator.routing.door import remove_prefix
 from tandem_operator.routing.inputs import Bounds, RoutedEndpoint
-from tandem_operator.routing.limits import BODY_BYTES, BREAKERS, CONNECTION_BUFFER_BYTES
+from tandem_operator.routing.limits import BREAKERS, CONNECTION_BUFFER_BYTES
 from tandem_operator.routing.proto import CLUSTER, LISTENER, Message, bounded, extension, header, seconds, typed
 
 SYSTEM_ROOTS: Final = "/etc/ssl/certs/ca-certificates.crt"

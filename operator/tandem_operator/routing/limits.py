@@ -4,9 +4,6 @@ from typing import Final
 
 from tandem_operator.routing.proto import Message
 
-BODY_BYTES: Final = 16 * 1024 * 1024
-"""Largest request body. Each route and listener on the way must allow it, or the smallest one decides."""
-
 CONNECTION_BUFFER_BYTES: Final = 256 * 1024
 """Per connection. More would buffer whole responses too."""
 

@@ -4,13 +4,15 @@ import json
 from typing import Final
 
 from tandem_contract import headers
+from tandem_contract.limits import BODY_BYTES
+from tandem_contract.openai_error import openai_error
 
 from tandem_operator import names
 from tandem_operator.routing import routes
 from tandem_operator.routing.access_log import make_access_log
 from tandem_operator.routing.door import make_early_mutations
 from tandem_operator.routing.inputs import GatewaySettings
-from tandem_operator.routing.limits import BODY_BYTES, CONNECTION_BUFFER_BYTES
+from tandem_operator.routing.limits import CONNECTION_BUFFER_BYTES
 from tandem_operator.routing.proto import LISTENER, Message, extension, from_ads, header, seconds, typed
 from tandem_operator.routing.replies import make_local_replies
 
@@ -110,12 +112,12 @@ def _is(name: str, value: Message) -> Message:
 
 
 def _unavailable(message: str) -> Message:
-    error = {"message": message, "type": "server_error", "param": None, "code": "unavailable"}
+    error = openai_error(message, kind="server_error", code="unavailable")
     return extension(
         "unavailable",
         "http.custom_response.local_response_policy.v3.LocalResponsePolicy",
         status_code=503,
-        body={"inline_string": json.dumps({"error": error})},
+        body={"inline_string": json.dumps(error)},
         response_headers_to_add=[
             header("content-type", "application/json"),
             header("retry-after", "1"),

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tandem_contract import headers
+from tandem_contract.openai_error import openai_error
 
 from tandem_operator.routing.proto import Message, header
 
@@ -75,7 +76,7 @@ def _mapper(
         "filter": accepts,
         "body_format_override": {
             "content_type": "application/json",
-            "json_format": {"error": {"message": message, "type": kind, "param": None, "code": code}},
+            "json_format": openai_error(message, kind=kind, code=code),
         },
         "headers_to_add": [
             header(headers.DESTINATION, headers.GATEWAY),

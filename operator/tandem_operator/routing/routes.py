@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from tandem_contract import headers
+from tandem_contract.limits import BODY_BYTES
 
 from tandem_operator import names
 from tandem_operator.routing.inputs import Bounds
-from tandem_operator.routing.limits import BODY_BYTES
 from tandem_operator.routing.proto import ROUTES, Message, bounded, header
 from tandem_operator.routing.replies import ATTEMPTS
 

@@ -9,6 +9,7 @@ from typing import Final
 from starlette.types import Scope, Send
 from tandem_contract import headers
 from tandem_contract.headers import Reason
+from tandem_contract.openai_error import openai_error
 
 _MOST_RETRY_AFTER_SECONDS: Final = 60
 
@@ -34,7 +35,7 @@ class Answer:
 def error(status: int, code: str, message: str, extra: Mapping[str, str] | None = None) -> Answer:
     """Return an error as OpenAI's clients expect it."""
     kind = "invalid_request_error" if status < 429 else "rate_limit_error" if status == 429 else "server_error"
-    body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
+    body = openai_error(message, kind=kind, code=code)
     return Answer(status, json.dumps(body).encode(), extra or {})
 
 

@@ -4,16 +4,14 @@ import asyncio
 from typing import Final, Self
 
 from starlette.types import Message, Receive
+from tandem_contract.limits import BODY_BYTES
 
-MOST_BYTES: Final = 16 * 1024 * 1024
-"""As the gateway's limit."""
-
-MOST_BYTES_HELD: Final = 32 * MOST_BYTES
+MOST_BYTES_HELD: Final = 32 * BODY_BYTES
 """Of all requests together, from their arrival to the end of their answers."""
 
 
 class TooLargeError(Exception):
-    """The body is larger than ``MOST_BYTES``."""
+    """The body is larger than ``BODY_BYTES``."""
 
 
 class NoRoomError(Exception):
@@ -64,7 +62,7 @@ async def read(receive: Receive, share: Share) -> bytes:
             raise ClientGoneError
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > MOST_BYTES:
+        if size > BODY_BYTES:
             raise TooLargeError
         share.take(len(parts[-1]))
         if not message.get("more_body", False):

@@ -12,6 +12,7 @@ from typing import Any, Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 from tandem_contract import headers
 from tandem_contract.documents import LiveConfig
+from tandem_contract.limits import BODY_BYTES
 
 from tandem_serving.replica import admission, answers, body, progress, prompt_size
 from tandem_serving.replica.admission import Attempt, Verdict
@@ -47,18 +48,15 @@ class Call:
 def read_call(scope: Scope, path: str) -> Call:
     """Return the request as the gateway marked it."""
     named = {name: value.decode("latin-1") for name, value in scope["headers"]}
-    number = _count(named.get(headers.ATTEMPT_COUNT.encode()))
+    number = headers.count(named.get(headers.ATTEMPT_COUNT.encode()), unknown=0)
     attempt = Attempt(
         number=number,
-        local_attempts=_count(named.get(headers.LOCAL_ATTEMPTS.encode())) or admission.LOCAL_ATTEMPTS,
+        local_attempts=headers.count(named.get(headers.LOCAL_ATTEMPTS.encode()), unknown=0) or admission.LOCAL_ATTEMPTS,
         reason=named.get(headers.REASON.encode()),
         stays_local=named.get(headers.ROUTE.encode(), "").strip().lower() == "local",
     )
-    return Call(scope, path, attempt, max(1, number) + _count(named.get(headers.PRIOR_ATTEMPTS.encode())))
-
-
-def _count(value: str | None) -> int:
-    return int(value) if value is not None and value.isascii() and value.isdigit() and len(value) < 6 else 0
+    prior = headers.count(named.get(headers.PRIOR_ATTEMPTS.encode()), unknown=0)
+    return Call(scope, path, attempt, max(1, number) + prior)
 
 
 class Gate:
@@ -81,7 +79,7 @@ class Gate:
             try:
                 content = await body.read(receive, share)
             except body.TooLargeError:
-                await answers.too_large(body.MOST_BYTES).send(send)
+                await answers.too_large(BODY_BYTES).send(send)
             except body.NoRoomError:
                 verdict = admission.without_room(call.attempt, terms(config))
                 self._metrics.judged(verdict)

@@ -378,7 +378,7 @@ async def test_an_app_that_fails_in_the_middle_breaks_the_connection():
 
 
 async def test_a_body_beyond_the_limit_is_413(monkeypatch):
-    monkeypatch.setattr(body, "MOST_BYTES", 10)
+    monkeypatch.setattr(body, "BODY_BYTES", 10)
     assert (await Rig(answering).ask(body=(b"12345", b"67890")).done()).status == 200
     exchange = await Rig(answering).ask(body=(b"12345", b"678901")).done()
     assert exchange.status == 413
