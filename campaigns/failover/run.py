@@ -91,9 +91,10 @@ def policy(name: str) -> DeploymentPolicy:
 def publish(operator: XdsOperator, replicas: int, provider: Provider) -> list[str]:
     """Publish an endpoint and a deployment for each fault; return the owners."""
     host, port, key, authority = provider
+    way_out = RoutedEndpoint("east", f"https://{host}:{port}/v1", "eu-de", authority)
     endpoint = EndpointPolicy(
         endpoint="east",
-        provider="OpenAI",
+        destination=way_out.destination,
         authority=f"{host}:{port}",
         base_path="/v1",
         region="eu-de",
@@ -101,10 +102,10 @@ def publish(operator: XdsOperator, replicas: int, provider: Provider) -> list[st
         namespaces=("team",),
         models={OFFERED: 400_000},
     )
-    credential = Credential(endpoint="east", authorization=SecretStr(f"Bearer {key}"))
-    compiled = compile_endpoint(RoutedEndpoint("east", f"https://{host}:{port}/v1", "eu-de", authority))
+    authorization = SecretStr(f"Bearer {key}")
+    credential = Credential(endpoint="east", destination=way_out.destination, authorization=authorization)
     operator.put("freshness", [], [Freshness(observed_seconds=int(datetime.now(UTC).timestamp()))])
-    operator.put("endpoint/east", compiled, [endpoint, credential])
+    operator.put("endpoint/east", compile_endpoint(way_out), [endpoint, credential])
     owners = ["endpoint/east"]
     for name in REASONS:
         ports = {"absent": (), "dead": (free_port(),)}.get(name, (replicas,))

@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Final
 
 PREFIX: Final = "x-tandem-"
+ENVOY_PREFIX: Final = "x-envoy-"
+"""What steers Envoy: taken off what a client sends and what a provider answers."""
 
 MODEL: Final = "x-tandem-model"
 """Cluster that a first attempt takes: ``model|<name from the body>``. Set by the gateway alone."""

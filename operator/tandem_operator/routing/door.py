@@ -30,7 +30,7 @@ def make_early_mutations() -> list[Message]:
             "http.early_header_mutation.header_mutation.v3.HeaderMutation",
             mutations=[
                 *(remove_regex(regex) for regex in others_than(headers.PREFIX, HONOURED)),
-                remove_prefix("x-envoy-"),
+                remove_prefix(headers.ENVOY_PREFIX),
                 {"append": header("content-type", _CONTENT_TYPE, "OVERWRITE_IF_EXISTS")},
             ],
         )

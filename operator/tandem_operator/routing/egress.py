@@ -20,6 +20,8 @@ from tandem_operator.routing.inputs import Bounds, RoutedEndpoint
 from tandem_operator.routing.limits import BREAKERS, CONNECTION_BUFFER_BYTES
 from tandem_operator.routing.proto import CLUSTER, LISTENER, Message, bounded, extension, header, seconds, typed
 
+_MOST_MILLISECONDS: Final = f"{headers.ENVOY_PREFIX}upstream-rq-per-try-timeout-ms"
+
 SYSTEM_ROOTS: Final = "/etc/ssl/certs/ca-certificates.crt"
 """Where Debian, Ubuntu and Envoy's official image keep the system's authorities."""
 
@@ -174,9 +176,9 @@ def _nothing_of_ours() -> Message:
     The deployment's share of time for this cloud becomes, between two removals, the header that the router obeys and
     takes off.
     """
-    ours = [remove_prefix("x-envoy-"), remove_prefix(headers.PREFIX)]
+    ours = [remove_prefix(headers.ENVOY_PREFIX), remove_prefix(headers.PREFIX)]
     # It bounds the time until the answer's headers, streamed or not: after them nobody can be asked instead.
-    in_time = {"append": header("x-envoy-upstream-rq-per-try-timeout-ms", f"%REQ({headers.CLOUD_MILLISECONDS})%")}
+    in_time = {"append": header(_MOST_MILLISECONDS, f"%REQ({headers.CLOUD_MILLISECONDS})%")}
     outgoing = [ours[0], in_time, ours[1], remove_prefix("x-forwarded-"), {"remove": "cookie"}]
     return extension(
         "envoy.filters.http.header_mutation",

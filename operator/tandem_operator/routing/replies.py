@@ -23,8 +23,8 @@ ATTEMPTS: Final = (
 
 _NOBODY: Final = (
     "No destination could answer this request now, or was allowed to: a cloud may be closed to it by its data class, "
-    "its namespace or the regions of its policy. Try again shortly; the gateway's log says for x-request-id "
-    f"%REQ({headers.REQUEST_ID}):64% who was asked and what was denied."
+    "its namespace or the regions of its policy. Try again shortly; the gateway's log says for "
+    f"{headers.REQUEST_ID} %REQ({headers.REQUEST_ID}):64% who was asked and what was denied."
 )
 """A client is not told which: the word is for whoever reads the log."""
 

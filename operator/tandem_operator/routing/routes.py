@@ -65,7 +65,7 @@ def make_routes(bounds: Bounds) -> Message:
                     headers.TOKEN,
                     headers.PRIOR_ATTEMPTS,
                     headers.DENIED,
-                    "x-envoy-upstream-service-time",
+                    f"{headers.ENVOY_PREFIX}upstream-service-time",
                 ],
                 "routes": [*_model_list(), *_inference(bounds), *_refusals()],
             }
