@@ -32,6 +32,8 @@ def read_tables() -> dict[Cell, str]:
 TABLE = read_tables()
 CROWDED = [Cell(local, "ok", False, False) for local in ("dead", "starting", "hanging before headers", "saturated")]
 
+ROOMY = Cell("three of four saturated", "ok", False, False)
+
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory, dead_port: int) -> Iterator[MatrixHouse]:
@@ -112,7 +114,13 @@ async def test_200_at_once_are_all_answered_by_the_cloud(patient_house: MatrixHo
     assert Counter((answer.status, answer.destination) for answer in answers) == {(200, "cloud/up"): 200}
 
 
+async def test_nothing_overflows_while_one_replica_of_four_has_room(patient_house: MatrixHouse) -> None:
+    answers = await asyncio.gather(*(patient_house.ask(ROOMY) for _ in range(40)))
+    assert Counter((answer.status, answer.destination) for answer in answers) == {(200, "local"): 40}
+    assert max(answer.attempts for answer in answers) > 2
+
+
 @pytest.fixture(scope="module")
 def patient_house(tmp_path_factory: pytest.TempPathFactory, dead_port: int) -> Iterator[MatrixHouse]:
-    with matrix_house(tmp_path_factory.mktemp("patient"), dead_port, Bounds(), CROWDED) as running:
+    with matrix_house(tmp_path_factory.mktemp("patient"), dead_port, Bounds(), [*CROWDED, ROOMY]) as running:
         yield running

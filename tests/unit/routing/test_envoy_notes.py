@@ -139,7 +139,7 @@ def test_07_a_retry_asks_another_replica() -> None:
     assert [predicate["name"] for predicate in policy["retry_host_predicate"]] == [
         "envoy.retry_host_predicates.previous_hosts"
     ]
-    assert policy["host_selection_retry_max_attempts"] >= 50
+    assert policy["host_selection_retry_max_attempts"] >= 250
 
 
 def test_08_a_chain_is_retried_to_its_end_and_not_beyond() -> None:
