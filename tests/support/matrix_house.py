@@ -59,6 +59,7 @@ class State(NamedTuple):
 
 WELL: dict[str, Any] = {}
 FAILING = {"fail": "out of memory"}
+VERY_FULL = {"first_token_seconds": 8.0}
 FULL = {"first_token_seconds": 1.0}
 """Twice the objective below, so it refuses; a fifth of what may queue."""
 
@@ -67,7 +68,7 @@ LOCAL = {
     "one of two bad": State((WELL, FAILING)),
     "failing": State((FAILING,)),
     "saturated": State((FULL,), 500),
-    "three of four saturated": State((FULL, FULL, FULL, WELL), 500),
+    "three of four saturated": State((VERY_FULL, VERY_FULL, VERY_FULL, WELL), 4_000),
     "starting": State(),
     "dead": State(dead=True),
     "hanging before headers": State(({"hang": "before_headers"},), 100),

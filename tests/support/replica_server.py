@@ -31,7 +31,9 @@ class ReplicaServer:
         self._folder = folder
         self._doors: dict[str, ASGIApp] = {}
         self._thread = LoopThread()
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        # By name, or asyncio does not know that it is TCP and leaves Nagle's delay of 40 ms in; Ray's uvloop knows.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self._socket.bind(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         # uvicorn's own waiting for open connections has no place in a test that leaves some hanging.
         config = uvicorn.Config(
