@@ -11,7 +11,17 @@ from typing import Any, Final
 
 import grpc
 from tandem_contract.documents import Document
-from tandem_contract.xds import SERVER_OPTIONS, DeltaServer, Key, Programmed, Store, from_dict, from_document
+from tandem_contract.xds import (
+    SERVER_OPTIONS,
+    DeltaServer,
+    Key,
+    Programmed,
+    Resource,
+    Store,
+    from_dict,
+    from_document,
+    identify,
+)
 from tandem_contract.xds.types import ALL, FRESHNESS
 
 from tandem_operator.pki import ServerTls
@@ -64,8 +74,14 @@ class Publisher:
         ``messages`` are Envoy resources as plain dicts with ``@type``; ``InvalidResource`` when a field does not exist,
         and then nothing has changed.
         """
-        resources = [*(from_dict(message) for message in messages), *(from_document(d) for d in documents)]
+        resources = [*(self._resource(message) for message in messages), *(from_document(d) for d in documents)]
         return self._store.put(owner, resources)
+
+    def _resource(self, message: Mapping[str, Any]) -> Resource:
+        """Return what is published already where it is the same: most of what is put again is."""
+        key, version = identify(message)
+        published = self._store.get(key)
+        return published if published is not None and published.version == version else from_dict(message)
 
     def drop(self, owner: str) -> bool:
         """Withdraw everything of ``owner``; ``programmed`` is YES again when every gateway has let it go."""

@@ -44,13 +44,18 @@ class Resource:
 
 
 def from_dict(message: Mapping[str, Any]) -> Resource:
-    """Return the resource of a plain dict with ``@type``; ``InvalidResource`` when a field does not exist.
+    """Return the resource of a plain dict with ``@type``; ``InvalidResource`` when a field does not exist."""
+    key, version = identify(message)
+    return from_wire(key, version, to_any(message))
+
+
+def identify(message: Mapping[str, Any]) -> tuple[Key, str]:
+    """Return key and version of a plain dict, which cost little beside the message itself.
 
     The version is the hash of the dict, not of the protobuf bytes: those differ between processes.
     """
     name = message.get("name") or message["cluster_name"]
-    version = _hash(json.dumps(message, sort_keys=True).encode())
-    return from_wire(Key(message["@type"], name), version, to_any(message))
+    return Key(message["@type"], name), _hash(json.dumps(message, sort_keys=True).encode())
 
 
 def from_document(document: Document) -> Resource:

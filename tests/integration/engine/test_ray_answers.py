@@ -291,3 +291,11 @@ async def test_a_refusal_is_blamed_on_the_application_that_it_names(asking: Aski
     with pytest.raises(Reject, match="is wrong"):
         await asking.engine.apply(APP, 1)
     assert asking.errors("put", "refused") == 2
+
+
+async def test_the_same_answer_again_is_not_read_again(asking: Asking) -> None:
+    client = asking.engine._client
+    first = await client.details()
+    assert await client.details() is first
+    asking.dashboard.read = _json({**FRESH, "target_capacity": 50})
+    assert (await client.details()).target_capacity == 50

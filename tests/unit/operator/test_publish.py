@@ -8,6 +8,7 @@ from tandem_contract.xds.types import CREDENTIAL, DEPLOYMENT_POLICY, ENDPOINT_PO
 from tandem_operator import conditions, publish
 from tandem_operator.api.v1alpha1 import Condition
 from tandem_operator.routing import RoutedDeployment, RoutedEndpoint, compile_deployment, compile_endpoint
+from tandem_operator.servers import xds
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 PRIOR = Condition(
@@ -108,3 +109,16 @@ def test_all_that_is_compiled_for_an_endpoint_is_told_from_what_is_anothers():
     assert all(is_ours(from_dict(message).key) for message in compile_endpoint(ours))
     assert not any(is_ours(from_dict(message).key) for message in compile_endpoint(theirs))
     assert all(is_ours(Key(kind, "eu")) for kind in (ENDPOINT_POLICY, CREDENTIAL))
+
+
+def test_what_is_put_again_unchanged_is_not_built_again(monkeypatch):
+    publisher, built = xds.Publisher(changed=lambda _: None), []
+    monkeypatch.setattr(xds, "from_dict", lambda message: built.append(message) or from_dict(message))
+    messages = compile_deployment(RoutedDeployment("team", "chat", ("team/chat",), "/p"))
+    assert publisher.put("deployment/team/chat", messages)
+    assert len(built) == len(messages)
+    assert not publisher.put("deployment/team/chat", messages)
+    assert len(built) == len(messages)
+    changed = compile_deployment(RoutedDeployment("team", "chat", ("team/chat",), "/p", ("eu",), fails_over=True))
+    assert publisher.put("deployment/team/chat", changed)
+    assert len(built) == len(messages) + 1
