@@ -1,9 +1,13 @@
 """CloudEndpoints and their Secrets: whatever is missing, nothing leaves; whatever changes is taken over by itself."""
 
+import base64
+import json
+
+import httpx
 import pytest
-from support.operator_world import SETTLE_SECONDS, World, serve_app
+from support.operator_world import SETTLE_SECONDS, USER, World, serve_app
 from support.wait import eventually
-from tandem_contract.xds.types import CLUSTER
+from tandem_contract.xds.types import CLUSTER, CREDENTIAL
 from tandem_lab.operator import NAMESPACE
 from tandem_operator import names
 
@@ -105,6 +109,51 @@ def test_an_endpoint_knows_its_users(world):
     eventually(lambda: users() == [world.owner_key("user")], SETTLE_SECONDS)
     world.apply(world.deployment("user", cloud={"endpoints": []}))
     eventually(lambda: users() == [], SETTLE_SECONDS)
+
+
+KEY = "sk-live-0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+
+
+def write_key(world: World, name: str, value: str):
+    patch = json.dumps({"stringData": {"api-key": value}})
+    world.control_plane.kubectl("patch", "secret", name, "-n", NAMESPACE, "-p", patch)
+
+
+def test_after_a_life_with_it_a_key_is_nowhere_but_with_gateways(world, control_plane, ray_head):
+    world.create_secret("living", api_key=KEY)
+    world.apply(
+        world.endpoint("living"),
+        world.deployment("lives", cloud={"endpoints": [{"name": "living", "model": "gpt-5-mini"}]}),
+    )
+    until(world, "living", RESOLVED)
+    world.until({"CloudReachable": ("True", "EndpointAvailable")}, "lives")
+    eventually(lambda: world.gateway.credential("living") == f"Bearer {KEY}", SETTLE_SECONDS)
+    write_key(world, "living", f"{KEY} and\nmore")
+    until(world, "living", {"CredentialsResolved": ("False", "KeyUnusable")})
+    write_key(world, "living", KEY)
+    until(world, "living", RESOLVED)
+    let_in = len(world.gateway.streams)
+    world.operator.restart()
+    eventually(lambda: len(world.gateway.streams) > let_in, SETTLE_SECONDS)
+    delete_secret(world, "living")
+    until(world, "living", {"CredentialsResolved": ("False", "SecretNotFound")})
+
+    told = control_plane.get_json("events", "-A")["items"]
+    assert {"KeyUnusable", "SecretNotFound"} <= {event["reason"] for event in told}
+    asked = json.dumps([event for event in control_plane.audit_events() if event["user"]["username"] == USER])
+    assert "living" in asked
+    places = {
+        "log": world.operator.log.read_text(),
+        "metrics": httpx.get(f"http://127.0.0.1:{world.operator.probes_port}/metrics", trust_env=False).text,
+        "objects": json.dumps([control_plane.get_json(kind, "-A") for kind in ("cloudep", "mdep", "lease")]),
+        "Events": json.dumps(told),
+        "what it asked the API server": asked,
+        "Ray": json.dumps(serve_app(ray_head, world, "lives")),
+        "gateways": repr([found for kind, found in world.gateway.held.items() if kind != CREDENTIAL]),
+    }
+    for place, text in places.items():
+        for form in (KEY, KEY[-8:], base64.b64encode(KEY.encode()).decode()[:-4]):
+            assert form not in text, place
 
 
 @pytest.fixture(scope="module", autouse=True)
