@@ -46,7 +46,7 @@ class CloudPeer:
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         tls = self.authority.server_context(self.folder / self.host, self.host)
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=tls).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=tls, backlog=1024).start()
         self.port = self._runner.addresses[0][1]
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:

@@ -79,7 +79,8 @@ class ReplicaPeer:
         app.router.add_route("*", "/{prefix}/{path:.*}", self._answer)
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        # Hundreds connect at once: one that waits a second for it counts against the replica, and three throw it out.
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, backlog=1024)
         await site.start()
         self.port = self._runner.addresses[0][1]
 
