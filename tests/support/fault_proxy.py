@@ -2,7 +2,8 @@
 
 It counts the writes that pass, in the order in which they arrive, over all proxies that share one ``Fuse``. At the
 chosen one it calls ``blow`` — which kills the operator — before the write is forwarded, or after it was applied and
-before the operator hears of it, or after the answer. It can also hold back watch events, as a stuck connection does.
+before the operator hears of it, or after the answer. It can also hold back watch events, as a stuck connection does,
+and reads, as an overloaded server does.
 """
 
 import asyncio
@@ -79,6 +80,16 @@ class FaultProxy:
         self._flowing = threading.Event()
         self._flowing.set()
         self._breaks = 0
+        self._slow = ""
+        self.waiting = 0
+        """Reads that are being held back now."""
+
+    def hold_reads(self, part: str) -> None:
+        """Answer no GET whose path has ``part`` in it until ``release_reads``."""
+        self._slow = part
+
+    def release_reads(self) -> None:
+        self._slow = ""
 
     def hold_events(self) -> None:
         """Let nothing more through on watches that are open or come."""
@@ -101,6 +112,7 @@ class FaultProxy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._flowing.set()
+        self.release_reads()
         self._thread.run(self._stop())
         self._thread.__exit__(kind, error, trace)
 
@@ -121,6 +133,7 @@ class FaultProxy:
 
     async def _pass(self, request: web.Request) -> web.StreamResponse:
         number = self._fuse.number(request.method, request.path) if request.method not in {"GET", "HEAD"} else 0
+        await self._wait_while_held(request)
         await self._blow_if_due(number, When.BEFORE)
         body = await request.read()
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
@@ -145,6 +158,14 @@ class FaultProxy:
             await response.write_eof()
             await self._blow_if_due(number, When.REPLIED)
         return response
+
+    async def _wait_while_held(self, request: web.Request) -> None:
+        self.waiting += 1
+        try:
+            while self._slow and request.method == "GET" and self._slow in request.path:  # noqa: ASYNC110  set from a test
+                await asyncio.sleep(0.05)
+        finally:
+            self.waiting -= 1
 
     async def _blow_if_due(self, number: int, when: When) -> None:
         if self._fuse.due(number, when):

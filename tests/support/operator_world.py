@@ -187,15 +187,22 @@ def faulty(
 ) -> Iterator[tuple[Fuse, FaultProxy, Path, RayClusterEntry]]:
     """Yield a fuse over proxies before API server and Ray head, and what leads an operator through them."""
     fuse = Fuse(counts=_counts)
+    with faulty_api(control_plane, folder, fuse) as (api, file), FaultProxy(head.url, fuse) as ray:
+        yield fuse, api, file, ray_entry(head, url=ray.url)
+
+
+@contextmanager
+def faulty_api(
+    control_plane: ControlPlane, folder: Path, fuse: Fuse | None = None
+) -> Iterator[tuple[FaultProxy, Path]]:
+    """Yield a proxy before the API server, and the operator's kubeconfig that leads through it."""
     rights = json.loads(operator_rights(control_plane).read_text())
     token = rights["users"][0]["user"]["token"]
-    with (
-        FaultProxy(control_plane.url, fuse, certificate_authority=control_plane.certificate_authority) as api,
-        FaultProxy(head.url, fuse) as ray,
-    ):
+    authority = control_plane.certificate_authority
+    with FaultProxy(control_plane.url, fuse or Fuse(counts=_counts), certificate_authority=authority) as api:
         file = folder / "through-proxy.kubeconfig"
-        kubeconfig.write(file, server=api.url, certificate_authority=control_plane.certificate_authority, token=token)
-        yield fuse, api, file, ray_entry(head, url=ray.url)
+        kubeconfig.write(file, server=api.url, certificate_authority=authority, token=token)
+        yield api, file
 
 
 def _counts(method: str, path: str) -> bool:

@@ -39,6 +39,12 @@ class RecordingGateway:
         self.streams: list[int] = []
         """Ports of the operators that let it in, in order."""
 
+        self.removed: list[tuple[str, str]] = []
+        """Type URL and name of all that was taken from it, in order: what came back later is in it too."""
+
+        self.turned_away: int = 0
+        """How often an operator did not let it in, or was not there, or ended a conversation."""
+
     def policy(self, deployment: str) -> dict[str, Any] | None:
         """Return the guard's policy for ``namespace/name``."""
         return self._document(DEPLOYMENT_POLICY, deployment)
@@ -81,7 +87,7 @@ class RecordingGateway:
                 try:
                     await self._converse(port)
                 except (grpc.aio.AioRpcError, OSError, KeyError, ValueError):
-                    continue
+                    self.turned_away += 1
             await asyncio.sleep(_RETRY_SECONDS)
 
     def _credentials(self) -> grpc.ChannelCredentials:
@@ -126,6 +132,7 @@ class RecordingGateway:
             self.held[response.type_url][resource.name] = resource.resource.value
             self._versions[response.type_url, resource.name] = resource.version
         for name in response.removed_resources:
+            self.removed.append((response.type_url, name))
             self.held[response.type_url].pop(name, None)
             self._versions.pop((response.type_url, name), None)
         return answer
