@@ -1,7 +1,8 @@
 """Raw objects to the API's types. Pure; called wherever an object comes in.
 
-The status is ours: one that does not parse (written by another version, or by hand) is read as not written at all,
-and replaced. A spec that does not parse is a ``Reject``: the schema that let it in is of another version.
+The status is ours: what a later version has added to it is passed over, so that a roll-back keeps what was last known;
+one that does not parse nevertheless (written by hand) is read as not written at all, and replaced. A spec that does not
+parse is a ``Reject``: the schema that let it in is of another version.
 """
 
 from typing import TypeVar

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import ConfigDict, Field
 from tandem_contract.data_class import DataClass
 
-from tandem_operator.api.common import ApiModel, Conditions, KeyRef, ObjectMeta, Region
+from tandem_operator.api.common import ApiModel, Conditions, KeyRef, ObjectMeta, Region, StatusModel
 from tandem_operator.api.rules import MapBy, Rule, in_order, matches, must_not_match
 
 _LABEL: Final = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -165,7 +165,7 @@ class CloudEndpointSpec(ApiModel):
     model that deployments name in cloud.endpoints."""
 
 
-class CloudEndpointStatus(ApiModel):
+class CloudEndpointStatus(StatusModel):
     """What Tandem found. Written by the operator alone."""
 
     observed_generation: Annotated[int, Field(ge=-1)] = -1

@@ -41,6 +41,12 @@ class ApiModel(BaseModel):
         return result
 
 
+class StatusModel(ApiModel):
+    """A part of a status. What a later version has written beside it is passed over: the rest is the last known."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
 class ObjectMeta(ApiModel):
     """The part of Kubernetes' metadata that Tandem reads."""
 
@@ -58,7 +64,7 @@ class ObjectMeta(ApiModel):
     annotations: dict[str, str] = {}
 
 
-class Condition(ApiModel):
+class Condition(StatusModel):
     """One aspect of an object's state, as `kubectl wait --for=condition=...` reads it."""
 
     type: Annotated[str, Field(max_length=64)]

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Final
 from pydantic import ConfigDict, Field
 from tandem_contract.data_class import DataClass
 
-from tandem_operator.api.common import NAME_RULE, ApiModel, Conditions, ObjectMeta, Region
+from tandem_operator.api.common import NAME_RULE, ApiModel, Conditions, ObjectMeta, Region, StatusModel
 from tandem_operator.api.local import Local
 from tandem_operator.api.model import Model
 from tandem_operator.api.rules import MapBy, Rule, matches, no_value_twice
@@ -106,7 +106,7 @@ class ModelDeploymentSpec(ApiModel):
     """What users are promised."""
 
 
-class Target(ApiModel):
+class Target(StatusModel):
     """A replica's own HTTP address."""
 
     replica: Annotated[str, Field(max_length=512)]
@@ -119,7 +119,7 @@ class Target(ApiModel):
     """TCP port. Example: 30000."""
 
 
-class LocalStatus(ApiModel):
+class LocalStatus(StatusModel):
     """What runs on your own nodes, as last seen."""
 
     ready: Annotated[int, Field(ge=0)] = 0
@@ -135,7 +135,7 @@ class LocalStatus(ApiModel):
     """Addresses of the ready replicas, as last known: what the gateway is compiled from while Ray cannot be asked."""
 
 
-class ModelDeploymentStatus(ApiModel):
+class ModelDeploymentStatus(StatusModel):
     """What Tandem found and did. Written by the operator alone."""
 
     observed_generation: Annotated[int, Field(ge=-1)] = -1
