@@ -45,7 +45,8 @@ install_uv() {
     python3 -m venv "$cache/uv" && "$cache/uv/bin/python" -m pip install --quiet uv
 }
 
-python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || stop "Python 3.11 or newer is needed (python3)."
+python3 -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null ||
+    stop "Python 3.11, 3.12 or 3.13 is needed as python3 (found: $(python3 -V 2>&1 || true))."
 packages=$(missing_packages)
 # shellcheck disable=SC2086  # one word per package
 [ -z "$packages" ] || install_packages $packages

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -92,11 +93,31 @@ def test_a_user_who_may_use_sudo_needs_no_root_shell(machine: Machine) -> None:
     assert "sudo env" in machine.log
 
 
-def test_an_old_python_is_named(machine: Machine) -> None:
+def with_python(machine: Machine, version: str) -> subprocess.CompletedProcess[str]:
+    """Install where ``python3`` is of another version."""
+    pretend = f"import sys; sys.version_info = ({version.replace('.', ', ')}); exec(sys.argv[1])"
     machine.lacks("python3")
-    machine.has("python3", "exit 1")
+    machine.has("python3", f'[ "$1" = -V ] && echo "Python {version}" || exec {sys.executable} -c "{pretend}" "$2"')
+    return machine.install()
 
-    done = machine.install()
+
+@pytest.mark.parametrize("version", ["3.11.0", "3.12.9", "3.13.1"])
+def test_each_python_that_the_environment_is_locked_for_will_do(machine: Machine, version: str) -> None:
+    done = with_python(machine, version)
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("version", ["2.7.18", "3.10.12", "3.14.0"])
+def test_any_other_python_is_named_in_one_line(machine: Machine, version: str) -> None:
+    done = with_python(machine, version)
 
     assert done.returncode == 1
-    assert done.stderr == "install: Python 3.11 or newer is needed (python3).\n"
+    assert done.stderr == f"install: Python 3.11, 3.12 or 3.13 is needed as python3 (found: Python {version}).\n"
+
+
+def test_script_readme_and_project_ask_for_the_same_python() -> None:
+    project = tomllib.loads((paths.REPOSITORY / "pyproject.toml").read_text())["project"]
+
+    assert project["requires-python"] == ">=3.11,<3.14"
+    assert "Python 3.11, 3.12 or 3.13 " in (paths.REPOSITORY / "README.md").read_text()
