@@ -156,7 +156,8 @@ def test_an_answer_that_ends_with_trailers_is_counted_and_comes_whole(
         before = gateway.metric("tandem_cloud_tokens_total", kind="completion")
         unreported = gateway.metric("tandem_cloud_usage_missing_total")
         answer = gateway.house.ask(gateway.model, stream=stream)
-        eventually(lambda: gateway.metric("tandem_cloud_tokens_total", kind="completion") == before + 4, CHANGE_SECONDS)
+        # The answer before may be counted only now.
+        eventually(lambda: gateway.metric("tandem_cloud_tokens_total", kind="completion") >= before + 4, CHANGE_SECONDS)
         assert gateway.metric("tandem_cloud_usage_missing_total") == unreported
     assert (answer.cut, answer.destination) == (False, "cloud/provider")
     if stream:
