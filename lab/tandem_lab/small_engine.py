@@ -8,12 +8,9 @@ import json
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, generate_latest
-from pydantic import BaseModel, ConfigDict
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -25,55 +22,17 @@ from tandem_serving.replica.engine import CannotStartError
 from tandem_serving.replica.prediction import Sample
 
 from tandem_lab.small_openai import Chat, Completion, Shape, text_of
+from tandem_lab.small_switches import Switches, read_switches, switch_file
 
 _MOST_TOKENS: Final = 8192
 _DIMENSIONS: Final = 8
-
-
-class Switches(BaseModel):
-    """How to misbehave. All off by default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    start_seconds: float = 0.0
-    """The constructor takes this long."""
-
-    start_error: str = ""
-    """The constructor fails with this message."""
-
-    dead: bool = False
-    """The engine's check fails: health 503, requests 503, and Serve replaces the replica."""
-
-    prefill_tokens_per_second: float = 1e6
-    """Prompts pass one after the other at this rate: small values saturate the replica."""
-
-    first_token_seconds: float = 0.0
-    """Added before the first token of each request."""
-
-    token_seconds: float = 0.0
-    """Between tokens."""
-
-    tokens: int = 0
-    """Answer with this many tokens; 0 = as many as the echo has, or ``max_tokens``."""
-
-    hang: str = ""
-    """``before_headers``, ``after_headers`` (a status line, then nothing) or ``after_first_token``."""
-
-    status: int = 0
-    """Answer with this status and nothing else."""
-
-    fail: str = ""
-    """Raise an exception with this message, as a broken engine does."""
-
-    crash: bool = False
-    """End the replica's process in the middle of the request."""
 
 
 class Words:
     """The engine: prompts pass one by one, then run side by side in slots."""
 
     def __init__(self, config: EngineConfig, switches: Switches, registry: CollectorRegistry = REGISTRY) -> None:
-        self._file = _switch_file(config.source)
+        self._file = switch_file(config.source)
         self._names: tuple[str, ...] = (config.deployment,)
         self._slots = int(config.engine_args.get("max-num-seqs", "256"))
         self._running = asyncio.Semaphore(self._slots)
@@ -113,7 +72,7 @@ class Words:
         self._names = tuple(names)
 
     async def check(self) -> None:
-        if _read_switches(self._file).dead:
+        if read_switches(self._file).dead:
             raise RuntimeError("the switch says that the engine is dead")
 
     def stop(self) -> None:
@@ -205,7 +164,7 @@ class Words:
         return _json({"error": error}, 404)
 
     def _switches(self, asked: Mapping[str, Any]) -> Switches:
-        return _read_switches(self._file, asked.get("switches"))
+        return read_switches(self._file, asked.get("switches"))
 
 
 class _Metrics:
@@ -221,24 +180,11 @@ _OWN: Final = {"x-small-replica": str(os.getpid())}
 
 async def start(config: EngineConfig, registry: CollectorRegistry = REGISTRY) -> Words:
     """Start the model: the counterpart of ``vllm_engine.start``. Several in one process need a registry each."""
-    switches = _read_switches(_switch_file(config.source))
+    switches = read_switches(switch_file(config.source))
     await _pause(switches.start_seconds)
     if switches.start_error:
         raise CannotStartError(switches.start_error)
     return Words(config, switches, registry)
-
-
-def _switch_file(source: str) -> Path:
-    return Path(unquote(urlsplit(source).path))
-
-
-def _read_switches(file: Path, asked: Mapping[str, Any] | None = None) -> Switches:
-    try:
-        written = json.loads(file.read_text())
-    except (OSError, ValueError):
-        written = {}
-    own = written.pop("by_pid", {}).get(str(os.getpid()), {})
-    return Switches.model_validate({**written, **own, **(asked or {})})
 
 
 def _answer(prompt: Sequence[str], asked: Mapping[str, Any], switches: Switches) -> list[str]:

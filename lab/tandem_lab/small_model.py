@@ -3,7 +3,7 @@
 Import path ``tandem_lab.small_model:build`` in place of ``tandem_serving.replica.app:build``: the same Serve
 deployment, door and gate, with an engine of words instead of vLLM. Starts in a moment, needs no model files.
 
-Switches (``small_engine.Switches``) tell it how to misbehave. They come, later ones winning, from
+Switches (``small_switches.Switches``) tell it how to misbehave. They come, later ones winning, from
 - the JSON file that ``model.source`` names (``file:///…/switches.json``; missing or not JSON means none). It is read at
   the start for ``start_seconds`` and ``start_error``, and again at every request and health check for the rest: change
   it while the model runs. ``{"by_pid": {"123": {…}}}`` in it holds for one replica only;
