@@ -112,6 +112,11 @@ class Operator:
         return self._get("/readyz") is not None
 
     @property
+    def healthy(self) -> bool:
+        """Whether a kubelet would leave it alone."""
+        return self._get("/healthz") is not None
+
+    @property
     def leads(self) -> bool:
         return self.metric("tandem_leader") == 1.0
 

@@ -47,10 +47,13 @@ async def test_a_minute_without_api_server_costs_no_request_and_no_wish(served, 
         asked = 0
         while time.monotonic() < ends_at:
             assert await answers()
+            assert world.operator.healthy, "a restart would not bring the API server back"
             asked += 1
             await asyncio.sleep(0.2)  # a client's pace, not a wait for anything
         assert asked > OUTAGE_SECONDS
         assert world.operator.alive
+        silent_seconds = world.operator.metric("tandem_last_event_age_seconds")
+        assert silent_seconds >= OUTAGE_SECONDS
         assert world.gateway.snapshot() == before, "gateways keep what they have"
     finally:
         control_plane.start_api_server()
@@ -59,3 +62,4 @@ async def test_a_minute_without_api_server_costs_no_request_and_no_wish(served, 
     world.until_settled("new-after-outage")
     for model in ("after", "new-after-outage"):
         await eventually_async(lambda name=model: answers(name), SETTLE_SECONDS)
+    assert world.operator.metric("tandem_last_event_age_seconds") < silent_seconds, "events come again"
