@@ -1,5 +1,8 @@
 """What is at rest costs nothing: no write over many resyncs and restarts, no Event twice, no right unused."""
 
+import itertools
+from typing import NamedTuple
+
 import yaml
 from support.operator_world import SETTLE_SECONDS, USER, audited, writes
 from support.wait import eventually
@@ -48,30 +51,45 @@ def test_events_are_told_once_for_each_transition(world, control_plane):
 def test_the_operator_asks_for_nothing_that_it_may_not_do_and_uses_all_that_it_may(world, control_plane, repository):
     control_plane.kubectl("delete", "mdep", "told", "-n", world.namespace, "--ignore-not-found", "--timeout=60s")
     events = [event for event in control_plane.audit_events() if event["user"]["username"] == USER]
-    asked = {_right(event) for event in events if "objectRef" in event}
+    asked = {_asked(event) for event in events if "objectRef" in event}
     used = {
-        _right(event)
+        _asked(event)
         for event in events
         if "objectRef" in event and event.get("responseStatus", {}).get("code", 999) < 300
     }
     granted = set(_granted(repository))
     # A 403 for what is granted is the API server's: for a moment after its start, and in a namespace that ends.
-    assert asked <= granted
-    # Renewing certificates takes weeks: it is the one right that no test of this kind can use.
-    assert granted - used <= {("", "secrets", "update")}
+    assert [each for each in asked if not any(right.covers(each) for right in granted)] == []
+    # Certificates are written again when they end, in weeks, or were spoiled, which no test of this file does.
+    unused = {right for right in granted if not any(right.covers(each) for each in used)}
+    assert {right[:3] for right in unused} <= {("", "secrets", "update")}
+    assert {right.name for right in unused} <= {"tandem-internal", "tandem-gateway-tls"}
 
 
-def _right(event):
+class Right(NamedTuple):
+    """One verb on one resource; ``namespace`` and ``name`` are empty when any will do."""
+
+    group: str
+    resource: str
+    verb: str
+    namespace: str
+    name: str
+
+    def covers(self, asked):
+        return self[:3] == asked[:3] and self.namespace in {"", asked.namespace} and self.name in {"", asked.name}
+
+
+def _asked(event):
     about = event["objectRef"]
     resource = "/".join(filter(None, [about["resource"], about.get("subresource")]))
-    return about.get("apiGroup", ""), resource, event["verb"]
+    return Right(about.get("apiGroup", ""), resource, event["verb"], about.get("namespace", ""), about.get("name", ""))
 
 
 def _granted(repository):
     for document in yaml.safe_load_all((repository / "deploy" / "20-operator-rbac.yaml").read_text()):
+        namespace = document["metadata"].get("namespace", "")
         for rule in document.get("rules", []):
-            for group in rule["apiGroups"]:
-                for resource in rule["resources"]:
-                    for verb in rule["verbs"]:
-                        assert "*" not in (group, resource, verb)
-                        yield group, resource, verb
+            for group, resource, verb in itertools.product(rule["apiGroups"], rule["resources"], rule["verbs"]):
+                assert "*" not in (group, resource, verb)
+                for name in rule.get("resourceNames", [""]):
+                    yield Right(group, resource, verb, namespace, name)
