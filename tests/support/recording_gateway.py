@@ -13,10 +13,11 @@ from typing import Any, Final, Self
 
 import grpc
 from envoy.config.core.v3 import base_pb2
+from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.service.discovery.v3 import ads_pb2_grpc, discovery_pb2
 from google.rpc import status_pb2
 from tandem_contract.identity import OPERATOR_NAME
-from tandem_contract.xds.types import ALL, CREDENTIAL, DEPLOYMENT_POLICY, ENDPOINT_POLICY, FRESHNESS
+from tandem_contract.xds.types import ALL, CREDENTIAL, DEPLOYMENT_POLICY, ENDPOINT_POLICY, ENDPOINTS, FRESHNESS
 from tandem_lab.control_plane import ControlPlane
 
 from support.loop_thread import LoopThread
@@ -55,6 +56,12 @@ class RecordingGateway:
     def credential(self, endpoint: str) -> str | None:
         found = self._document(CREDENTIAL, endpoint)
         return found["authorization"] if found else None
+
+    def addresses(self, cluster: str) -> int:
+        """Return how many replicas a local cluster has."""
+        held = self.held[ENDPOINTS].get(cluster, b"")
+        assignment = endpoint_pb2.ClusterLoadAssignment.FromString(held)
+        return sum(len(locality.lb_endpoints) for locality in assignment.endpoints)
 
     def has(self, type_url: str, name: str) -> bool:
         return name in self.held[type_url]

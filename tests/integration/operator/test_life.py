@@ -64,6 +64,27 @@ def test_a_new_name_is_routed_without_touching_the_replica(chat, ray_head):
     eventually(lambda: not chat.gateway.has(CLUSTER, "model|extra"), SETTLE_SECONDS)
 
 
+def test_as_many_replicas_run_as_the_spec_says_and_gateways_know_each(world, ray_head):
+    def targets(count):
+        world.apply(world.deployment("counted", local={"replicas": {"min": count, "max": 2}}))
+        world.until({"LocalAvailable": ("True", "ReplicasReady")}, "counted")
+        cluster = names.local_cluster(world.owner_key("counted"))
+
+        def there():
+            local = world.get("counted")["status"]["local"]
+            found = {target["replica"] for target in local["targets"]}
+            assert (local["ready"], len(found), world.gateway.addresses(cluster)) == (count, count, count)
+            return found
+
+        return eventually(there, SETTLE_SECONDS)
+
+    first = targets(1)
+    assert first < targets(2), "the replica that ran is left alone"
+    assert len(targets(1)) == 1
+    replicas = serve_app(ray_head, world, "counted")["deployments"]["replica"]
+    assert replicas["target_num_replicas"] == 1
+
+
 def test_a_gateway_that_refuses_shows_in_the_condition_and_recovers(chat):
     chat.gateway.refuses = "model|sour"
     chat.apply(chat.deployment("sour"))
