@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from tandem_contract.documents import DeploymentPolicy
 
 from tandem_operator import names
-from tandem_operator.api.v1alpha1 import When
+from tandem_operator.api.v1alpha1 import ModelDeploymentStatus, ObjectMeta, When
 from tandem_operator.cloud_use import routed_clouds
 from tandem_operator.deployment_status import last_known_targets
-from tandem_operator.egress.policy import deployment_policy
+from tandem_operator.egress.policy import deny_all, deployment_policy
 from tandem_operator.engines.serve_document import App, app_document
 from tandem_operator.observed import Observed
 from tandem_operator.routing import RoutedDeployment
@@ -75,6 +75,27 @@ def make_plan(observed: Observed, *, app: str, import_path: str, redirect_key: b
         cloud=overflows or fails_over,
     )
     return Plan(routed, policy, None if observed.refusal else document, spec.local.replicas.min)
+
+
+def keep_home(
+    metadata: ObjectMeta, known: ModelDeploymentStatus, *, app: str, redirect_key: bytes
+) -> tuple[RoutedDeployment, DeploymentPolicy]:
+    """Return routes and policy of a deployment whose spec is not understood: known replicas answer, nothing leaves.
+
+    What is not understood may be the very field that forbids it.
+    """
+    granted = known.names or (names.key(metadata.namespace, metadata.name),)
+    routed = RoutedDeployment(
+        namespace=metadata.namespace,
+        name=metadata.name,
+        names=granted,
+        prefix=names.prefix(app),
+        targets=known.local.targets,
+    )
+    policy = deny_all(
+        metadata, names=granted, prefix=names.prefix(app), token=redirect_token(redirect_key, metadata.uid)
+    )
+    return routed, policy
 
 
 def redirect_token(key: bytes, uid: str) -> str:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from tandem_contract.documents import Document
-from tandem_contract.xds import Key, Programmed, State
+from tandem_contract.xds import Programmed, State
 
-from tandem_operator import conditions, names
+from tandem_operator import conditions
 from tandem_operator.api.v1alpha1 import Condition
 from tandem_operator.conditions import Finding
 from tandem_operator.servers.xds import Publisher
@@ -76,10 +76,6 @@ class Publishing:
         self._publisher.drop(owner)
         self._unsettled_since.pop(owner, None)
 
-    def hold(self, owner: str, holds: Callable[[Key], bool]) -> None:
-        """Let gateways keep what they have of what ``holds``: ``owner`` exists, and not all of it is known."""
-        self._publisher.hold(owner, holds)
-
     def finding(self, owner: str, prior: Condition | None, *, generation: int) -> Finding | None:
         """Return what ``RoutesProgrammed`` of ``owner`` is now; None = too early to say."""
         programmed = self._publisher.programmed(owner)
@@ -106,17 +102,3 @@ def deployment_owner(deployment: str) -> str:
 def endpoint_owner(endpoint: str) -> str:
     """Return who owns the resources of a CloudEndpoint."""
     return f"endpoint/{endpoint}"
-
-
-def deployment_resources(deployment: str, granted: Iterable[str]) -> Callable[[Key], bool]:
-    """Return what tells the resources of ``namespace/name``, which has these model names, from those of others."""
-    models = {deployment, *granted}
-    chains = (names.model_cluster, names.escalated_cluster, names.home_cluster)
-    own = {deployment, names.local_cluster(deployment), *(chain(model) for chain in chains for model in models)}
-    return lambda key: key.name in own
-
-
-def endpoint_resources(endpoint: str) -> Callable[[Key], bool]:
-    """Return what tells the resources of a CloudEndpoint, whatever place it leads to, from those of others."""
-    hop, upstream = names.cloud_cluster(endpoint), names.upstream_statistics(endpoint)
-    return lambda key: key.name in {endpoint, hop} or key.name.startswith((f"{hop}|", f"{upstream}|"))

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from tandem_operator import conditions, deployment_status, names, naming, publish, readiness
-from tandem_operator.api.v1alpha1 import ModelDeployment, ModelDeploymentStatus, Raw
+from tandem_operator.api.v1alpha1 import ModelDeployment, ModelDeploymentStatus, ObjectMeta, Raw
 from tandem_operator.cache import Key
 from tandem_operator.clients.cluster import DEPLOYMENTS, Cluster
 from tandem_operator.conditions import Finding
@@ -25,7 +25,7 @@ from tandem_operator.errors import Hold, Reject, Retry
 from tandem_operator.finalize import Finalization
 from tandem_operator.observed import Observed
 from tandem_operator.parsing import parse, parse_status
-from tandem_operator.plan import make_plan
+from tandem_operator.plan import keep_home, make_plan
 from tandem_operator.publish import Publishing
 from tandem_operator.readiness import Findings
 from tandem_operator.recorder import Recorder
@@ -186,13 +186,14 @@ class DeploymentReconciler:
         return None if at_rest and not self._publishing.in_grace(owner) else self._config.poll_seconds
 
     async def _refuse(self, owner: str, raw: Raw, error: Reject) -> None:
-        """Say that the spec is not understood; what was published before goes on, by whomever."""
-        metadata = raw["metadata"]
-        generation = metadata["generation"]
+        """Say that the spec is not understood, and let its last known replicas answer on."""
+        metadata = ObjectMeta.model_validate(raw["metadata"])
+        generation = metadata.generation
         known = parse_status(ModelDeploymentStatus, raw)
-        own = publish.deployment_resources(names.key(metadata["namespace"], metadata["name"]), known.names)
-        self._publishing.hold(owner, own)
-        finding = Finding("False", error.reason, str(error))
+        app = names.serve_app(self._term.cluster_uid, metadata.namespace, metadata.name)
+        routed, policy = keep_home(metadata, known, app=app, redirect_key=self._term.redirect_key)
+        self._publishing.put(owner, compile_deployment(routed), [policy])
+        finding = Finding("False", error.reason, f"{error}. Its last known replicas answer on; nothing goes to a cloud")
         after = deployment_status.invalid(known.conditions, finding, generation=generation, now=datetime.now(UTC))
         status = known.model_copy(update={"observed_generation": generation, "conditions": after})
         await self._recorder.record(DEPLOYMENTS, raw, known.conditions, status)

@@ -92,15 +92,12 @@ class EndpointReconciler:
             return FORBIDDEN
 
     def _keep(self, key: Key, endpoint: CloudEndpoint) -> None:
-        """Go on with what was last read for this very spec, be it by an earlier leader; a new spec begins without."""
-        owner = publish.endpoint_owner(key.name)
+        """Go on with what this leader read for this very spec; without that, nothing leaves."""
         version, resolved = self._read.get(key.name, (None, None))
         if resolved is not None and version == _version(endpoint):
             self._publish(endpoint, resolved)
-        elif resolved is None and endpoint.status.observed_generation == endpoint.metadata.generation:
-            self._publishing.hold(owner, publish.endpoint_resources(key.name))
         else:
-            self._publishing.drop(owner)
+            self._publishing.drop(publish.endpoint_owner(key.name))
             self._note(key, usable=False)
 
     async def _insist_on(self, endpoint: CloudEndpoint) -> None:

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
+from tandem_contract.data_class import DataClass
 from tandem_contract.documents import CloudChoice, Credential, DeploymentPolicy, EndpointPolicy
 from tandem_contract.headers import Reason
 
 from tandem_operator import names as naming
-from tandem_operator.api.v1alpha1 import CloudEndpoint, ModelDeployment, When
+from tandem_operator.api.v1alpha1 import CloudEndpoint, ModelDeployment, ObjectMeta, When
 from tandem_operator.egress.selector import matches
 
 _REASONS = {When.OVERFLOW: Reason.OVERFLOW, When.FAILOVER: Reason.FAILOVER, When.BRIDGE: Reason.BRIDGE}
@@ -31,7 +32,7 @@ def deployment_policy(
     return DeploymentPolicy(
         deployment=naming.key(meta.namespace, meta.name),
         names=tuple(names),
-        created_seconds=int(meta.creation_timestamp.timestamp()) if meta.creation_timestamp else 0,
+        created_seconds=_created_seconds(meta),
         prefix=prefix,
         token=token,
         data_class=spec.policy.data_class,
@@ -42,6 +43,18 @@ def deployment_policy(
             for choice in spec.cloud.endpoints
             if choice.name in endpoints
         ),
+    )
+
+
+def deny_all(meta: ObjectMeta, *, names: Iterable[str], prefix: str, token: str) -> DeploymentPolicy:
+    """Return the policy of a deployment that exists, and of which nothing may leave."""
+    return DeploymentPolicy(
+        deployment=naming.key(meta.namespace, meta.name),
+        names=tuple(names),
+        created_seconds=_created_seconds(meta),
+        prefix=prefix,
+        token=token,
+        data_class=DataClass.RESTRICTED,
     )
 
 
@@ -67,6 +80,10 @@ def endpoint_policy(
         namespaces=tuple(allowed),
         models={model.name: model.context_tokens for model in spec.models},
     )
+
+
+def _created_seconds(meta: ObjectMeta) -> int:
+    return int(meta.creation_timestamp.timestamp()) if meta.creation_timestamp else 0
 
 
 def authority(url: str) -> str:

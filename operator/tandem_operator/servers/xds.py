@@ -14,7 +14,6 @@ from tandem_contract.documents import Document
 from tandem_contract.xds import (
     SERVER_OPTIONS,
     DeltaServer,
-    Key,
     Programmed,
     Resource,
     Store,
@@ -61,7 +60,7 @@ class Publisher:
         self._tls = tls
 
     def open(self) -> None:
-        """Serve gateways. What is neither published nor held by now will be removed from them."""
+        """Serve gateways. What is not published by now will be removed from them."""
         self._served.open()
 
     def refuse(self, reason: str) -> None:
@@ -86,13 +85,6 @@ class Publisher:
     def drop(self, owner: str) -> bool:
         """Withdraw everything of ``owner``; ``programmed`` is YES again when every gateway has let it go."""
         return self._store.drop(owner)
-
-    def hold(self, owner: str, holds: Callable[[Key], bool]) -> None:
-        """Say that ``owner`` exists and is not fully known: gateways keep what they have of what ``holds``.
-
-        Until it is put or dropped.
-        """
-        self._store.hold(owner, holds)
 
     def publishes(self, owner: str) -> bool:
         """Return whether anything is published for ``owner``."""

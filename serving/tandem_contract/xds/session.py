@@ -51,7 +51,7 @@ class _Subscription:
     due: dict[str, None] = field(default_factory=dict)
     """Names to look at, oldest first."""
     unknown: set[str] = field(default_factory=set)
-    """What the client has and the store does not know, though it may exist: left alone until the store knows better."""
+    """What the client has and a store that is not complete does not know: left alone until it is."""
 
     unanswered: bool = False
     """Whether the client waits to hear that there is nothing: Envoy asks for listeners when it knows its clusters."""
@@ -75,8 +75,7 @@ class _Sent:
 class Session:
     """The state of one stream, for the types in ``types`` and in their order.
 
-    Of a store that is not ``complete``, what it lacks may still exist: nothing is removed for that alone. The same goes
-    for what a complete one holds.
+    Of a store that is not ``complete``, what it lacks may still exist: nothing is removed for that alone.
     """
 
     def __init__(self, store: Store, types: Sequence[str], *, complete: bool = True) -> None:
@@ -113,7 +112,9 @@ class Session:
     def complete(self) -> None:
         """Take the store for the whole truth from now on: what it does not know is removed."""
         self._complete = True
-        self._look_at_unknown()
+        for subscription in self._subscriptions.values():
+            subscription.due.update(dict.fromkeys(subscription.unknown))
+            subscription.unknown.clear()
 
     def mark(self, changes: Mapping[Key, str]) -> None:
         """Take note of keys that changed in the store, each with the owner that changed it."""
@@ -129,8 +130,6 @@ class Session:
             if subscription.sent.get(key.name) is not None:
                 self._leaving[key] = owner
                 self._leaving_of[owner] += 1
-        if self._complete:
-            self._look_at_unknown()
 
     def next_response(self) -> Any | None:
         """Return the next message to send, or None when the client has or is getting everything."""
@@ -222,11 +221,10 @@ class Session:
         published = self._store.resources(request.type_url)
         wanted: Iterable[str] = published if subscription.wildcard else subscription.names
         subscription.due = dict.fromkeys([*wanted, *has])
-        subscription.unknown = {
-            name for name in has if name not in published and self._may_exist(request.type_url, name)
-        }
-        for name in subscription.unknown:
-            del subscription.due[name]
+        if not self._complete:
+            subscription.unknown = {name for name in has if name not in published}
+            for name in subscription.unknown:
+                del subscription.due[name]
         subscription.unanswered = subscription.wildcard and not has
         owners = set()
         for name, version in request.initial_resource_versions.items():
@@ -234,16 +232,6 @@ class Session:
             self._accepted[key] = version
             owners.add(self._store.owner_of(key))
         return frozenset(owner for owner in owners if owner is not None)
-
-    def _may_exist(self, type_url: str, name: str) -> bool:
-        return not self._complete or self._store.is_held(Key(type_url, name))
-
-    def _look_at_unknown(self) -> None:
-        """Let go of what does not exist after all."""
-        for type_url, subscription in self._subscriptions.items():
-            known = {name for name in subscription.unknown if not self._may_exist(type_url, name)}
-            subscription.unknown -= known
-            subscription.due.update(dict.fromkeys(known))
 
     def _subscribe(self, type_url: str, subscription: _Subscription, request: Any) -> None:
         for name in request.resource_names_subscribe:

@@ -5,7 +5,7 @@ one event loop and is not thread-safe. It does not know who is connected.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from tandem_contract.xds.resources import Key, Resource
@@ -45,7 +45,6 @@ class Store:
         self._by_type: dict[str, dict[str, Resource]] = {}
         self._owners: dict[str, dict[Key, Resource]] = {}
         self._owner_of: dict[Key, str] = {}
-        self._held: dict[str, Callable[[Key], bool]] = {}
         self._watches: set[Watch] = set()
 
     def put(self, owner: str, resources: Iterable[Resource]) -> bool:
@@ -53,7 +52,6 @@ class Store:
 
         A resource belongs to the last owner that put it, so a model name can move between deployments.
         """
-        self._release(owner)
         wanted = {resource.key: resource for resource in resources}
         before = self._owners.get(owner, {})
         changed = [key for key, resource in wanted.items() if not self._holds(owner, resource)]
@@ -67,17 +65,6 @@ class Store:
     def drop(self, owner: str) -> bool:
         """Withdraw all that ``owner`` had."""
         return self.put(owner, ())
-
-    def hold(self, owner: str, holds: Callable[[Key], bool]) -> None:
-        """Say that ``owner`` exists and not all that it has is known: whoever has what ``holds`` is left with it.
-
-        Until ``owner`` is put or dropped. What is published is not touched.
-        """
-        self._held[owner] = holds
-
-    def is_held(self, key: Key) -> bool:
-        """Tell whether something that is not published may exist nevertheless."""
-        return any(holds(key) for holds in self._held.values())
 
     def get(self, key: Key) -> Resource | None:
         return self._by_type.get(key.type_url, {}).get(key.name)
@@ -133,11 +120,6 @@ class Store:
         del owned[key]
         if not owned:
             del self._owners[owner]
-
-    def _release(self, owner: str) -> None:
-        if self._held.pop(owner, None) is not None:
-            for watch in self._watches:
-                watch.wake()
 
     def _mark(self, key: Key, owner: str) -> None:
         for watch in self._watches:

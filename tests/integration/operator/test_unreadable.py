@@ -1,4 +1,4 @@
-"""A stored spec that this version of the operator does not understand, as after a roll-back: nothing is taken away."""
+"""A stored spec that this version of the operator does not understand, as after a roll-back: kept, and kept at home."""
 
 import json
 
@@ -48,16 +48,21 @@ def held(world, name, model):
     return {key: version for key, version in world.gateway.snapshot().items() if {own, model} & {*key[1].split("|")}}
 
 
-def test_a_new_leader_takes_nothing_from_gateways_that_it_does_not_understand(world, newer_crd):
+def test_a_spec_that_is_not_understood_keeps_its_replicas_and_sends_nothing_away(world, newer_crd):
     world.create_secret("eu", api_key="sk-eu")
     elder = world.deployment("elder", model={"names": ["shared"]}, cloud=CLOUD)
     world.apply(world.endpoint("eu"), elder)
     world.until({"RoutesProgrammed": ("True", "Programmed"), "CloudReachable": ("True", "EndpointAvailable")}, "elder")
     eventually(lambda: world.gateway.endpoint_policy("eu")["namespaces"] == [world.namespace], SETTLE_SECONDS)
+    assert world.gateway.policy(world.owner_key("elder"))["clouds"]
+    understood = held(world, "elder", "shared")
     edit_from_the_future(world, "elder")
     world.until({"Ready": ("False", "InvalidSpec")}, "elder")
+    policy = world.gateway.policy(world.owner_key("elder"))
+    assert (policy["clouds"], policy["when"], policy["data_class"]) == ([], [], "Restricted")
+    assert policy["names"] == ["shared", world.owner_key("elder")]
     before = held(world, "elder", "shared")
-    assert len(before) >= 8  # replicas and their endpoints, three chains for each of two names, the policy
+    assert before.keys() == understood.keys()  # its replicas' endpoints, three chains for each of two names, the policy
 
     world.operator.restart()
     world.apply(world.deployment("younger", model={"names": ["shared"]}))

@@ -2,11 +2,12 @@
 
 import pytest
 from support.builders import a_cloud_endpoint, a_model_deployment, from_server
+from tandem_contract.data_class import DataClass
 from tandem_operator import conditions
-from tandem_operator.api.v1alpha1 import CloudEndpoint, ModelDeployment, Target
+from tandem_operator.api.v1alpha1 import CloudEndpoint, ModelDeployment, ModelDeploymentStatus, ObjectMeta, Target
 from tandem_operator.errors import Reject
 from tandem_operator.observed import AppState, AppStatus, Names, Observed
-from tandem_operator.plan import make_plan, redirect_token
+from tandem_operator.plan import keep_home, make_plan, redirect_token
 
 KNOWN = {"replica": "r1", "address": "10.0.0.1", "port": 30001}
 
@@ -115,3 +116,15 @@ def test_tokens_differ_by_deployment_and_by_operator_and_are_not_printed():
     assert len({redirect_token(key, uid) for key in (b"a", b"b") for uid in ("1", "2")}) == 4
     plan = a_plan()
     assert plan.policy.token not in repr(plan)
+
+
+def test_a_spec_that_is_not_understood_keeps_its_last_known_replicas_and_sends_nothing_away():
+    raw = from_server(a_model_deployment("chat"))
+    status = ModelDeploymentStatus.model_validate({"names": ["chat", "default/chat"], "local": {"targets": [KNOWN]}})
+    meta = ObjectMeta.model_validate(raw["metadata"])
+    routed, policy = keep_home(meta, status, app="tandem_x_default_chat", redirect_key=b"key")
+    assert (routed.names, routed.prefix) == (("chat", "default/chat"), "/tandem_x_default_chat")
+    assert routed.targets == (Target.model_validate(KNOWN),)
+    assert (routed.clouds, routed.fails_over, routed.overflows) == ((), False, False)
+    assert (policy.clouds, policy.when, policy.data_class) == ((), (), DataClass.RESTRICTED)
+    assert policy.token == redirect_token(b"key", meta.uid)  # a replica may still send a request back

@@ -3,12 +3,9 @@
 from datetime import UTC, datetime
 
 import pytest
-from tandem_contract.xds import Key, Programmed, State, from_dict
-from tandem_contract.xds.types import CREDENTIAL, DEPLOYMENT_POLICY, ENDPOINT_POLICY
+from tandem_contract.xds import Programmed, State
 from tandem_operator import conditions, publish
 from tandem_operator.api.v1alpha1 import Condition
-from tandem_operator.routing import RoutedDeployment, RoutedEndpoint, compile_deployment, compile_endpoint
-from tandem_operator.servers import xds
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 PRIOR = Condition(
@@ -92,33 +89,3 @@ def test_the_grace_begins_anew_with_each_change_and_ends_when_it_is_over():
     publisher.state = State.YES
     assert publishing.finding("a", None, generation=1).status == "True"
     assert not publishing.in_grace("a")
-
-
-def test_all_that_is_compiled_for_a_deployment_is_told_from_what_is_anothers():
-    ours = RoutedDeployment("team", "chat", ("shared", "team/chat"), "/p", ("eu",), fails_over=True, overflows=True)
-    theirs = RoutedDeployment("team", "other", ("own", "team/other"), "/q", ("eu",), fails_over=True, overflows=True)
-    is_ours = publish.deployment_resources("team/chat", ("shared",))
-    assert all(is_ours(from_dict(message).key) for message in compile_deployment(ours))
-    assert not any(is_ours(from_dict(message).key) for message in compile_deployment(theirs))
-    assert is_ours(Key(DEPLOYMENT_POLICY, "team/chat"))
-
-
-def test_all_that_is_compiled_for_an_endpoint_is_told_from_what_is_anothers():
-    is_ours = publish.endpoint_resources("eu")
-    ours, theirs = (RoutedEndpoint(name, "https://api.example.com/v1", "eu-de") for name in ("eu", "eu-west"))
-    assert all(is_ours(from_dict(message).key) for message in compile_endpoint(ours))
-    assert not any(is_ours(from_dict(message).key) for message in compile_endpoint(theirs))
-    assert all(is_ours(Key(kind, "eu")) for kind in (ENDPOINT_POLICY, CREDENTIAL))
-
-
-def test_what_is_put_again_unchanged_is_not_built_again(monkeypatch):
-    publisher, built = xds.Publisher(changed=lambda _: None), []
-    monkeypatch.setattr(xds, "from_dict", lambda message: built.append(message) or from_dict(message))
-    messages = compile_deployment(RoutedDeployment("team", "chat", ("team/chat",), "/p"))
-    assert publisher.put("deployment/team/chat", messages)
-    assert len(built) == len(messages)
-    assert not publisher.put("deployment/team/chat", messages)
-    assert len(built) == len(messages)
-    changed = compile_deployment(RoutedDeployment("team", "chat", ("team/chat",), "/p", ("eu",), fails_over=True))
-    assert publisher.put("deployment/team/chat", changed)
-    assert len(built) == len(messages) + 1

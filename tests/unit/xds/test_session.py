@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from envoy.service.discovery.v3 import discovery_pb2
 from support.xds_client import Client, cluster, endpoints
 from tandem_contract.documents import Freshness
@@ -318,32 +317,3 @@ def test_after_a_refusal_the_next_version_is_pending_and_not_yet_refused() -> No
     put(store, cluster("a", seconds=2))
     client.pump(answer=False)
     assert client.session.verdict("one").state is State.PENDING
-
-
-def test_what_is_held_stays_with_who_has_it_and_what_is_not_held_goes() -> None:
-    store = a_store(cluster("a"))
-    store.hold("two", lambda key: key.name == "b")
-    client = Client(store, ENVOY).ask(CLUSTER, "*", has={"b": "0123", "c": "0123"})
-    assert client.names(client.pump()) == ["a", "-c"]
-    put(store, cluster("a", seconds=2))
-    assert client.names(client.pump()) == ["a"]
-
-
-@pytest.mark.parametrize(("now", "told"), [([], ["-b", "-other"]), ([cluster("b")], ["b", "-other"])])
-def test_when_the_owner_is_known_again_what_was_held_is_what_it_says(now: list[Any], told: list[str]) -> None:
-    store = Store()
-    store.hold("two", lambda key: key.name in {"b", "other"})
-    client = Client(store, ENVOY).ask(CLUSTER, "*", has={"b": "0123", "other": "0123"})
-    client.pump()
-    put(store, *now, owner="two")
-    assert sorted(client.names(client.pump()), reverse=True) == sorted(told, reverse=True)
-
-
-def test_what_is_held_can_move_to_another_owner_and_go_with_it() -> None:
-    store = Store()
-    store.hold("two", lambda key: key.name == "b")
-    client = Client(store, ENVOY).ask(CLUSTER, "*", has={"b": "0123"})
-    put(store, cluster("b"), owner="three")
-    assert client.names(client.pump()) == ["b"]
-    store.drop("three")
-    assert client.names(client.pump()) == ["-b"]
