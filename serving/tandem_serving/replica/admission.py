@@ -28,7 +28,8 @@ LOCAL_ATTEMPTS: Final = 2
 """Replicas that a gateway asks before it looks further, when it does not say."""
 
 LATE_ATTEMPTS: Final = 2
-"""A refusal costs a millisecond, a bound without a token costs seconds: who sat through two of them waits no more."""
+"""A refusal costs a millisecond, a bound without a token costs seconds and work that is thrown away: who sat through two
+of them goes to a cloud that may take overflow, and who may not leave sits through one, then has the long bound."""
 
 
 class Verdict(StrEnum):
@@ -119,7 +120,8 @@ def _verdict(attempt: Attempt, terms: Terms, predicted: float | None, waiting: i
 
 
 def _bound(attempt: Attempt, terms: Terms) -> float:
-    if _another_replica(attempt) or _next_is_cloud(attempt, terms):
+    others = _may_leave(attempt, terms) or attempt.number < LATE_ATTEMPTS
+    if others and (_another_replica(attempt) or _next_is_cloud(attempt, terms)):
         return BOUND_OBJECTIVES * terms.objective_seconds + BOUND_FLOOR_SECONDS
     return _last_bound(terms)
 
