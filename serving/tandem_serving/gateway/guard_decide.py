@@ -1,9 +1,9 @@
 """May this request leave the premises? Pure: facts, a policy view and the time in, a verdict out.
 
 The exchange calls ``decide`` for each attempt towards a cloud: before it has seen the body, and again with the body in
-its hands. The checks run in the order
-in which they are written, and the first that does not hold names the denial; its word is in the answer, the log and the
-metrics (docs/explanation/guard.md lists them). Nothing here opens anything: whatever is missing, unknown or old denies.
+its hands. The checks run in the order in which they are written, and the first that does not hold names the denial; its
+word is in the answer, the log and the metrics (docs/explanation/guard.md lists them). Nothing here opens anything:
+whatever is missing, unknown or old denies.
 """
 
 import hmac

@@ -28,8 +28,8 @@ LOCAL_ATTEMPTS: Final = 2
 """Replicas that a gateway asks before it looks further, when it does not say."""
 
 LATE_ATTEMPTS: Final = 2
-"""A refusal costs a millisecond, a bound without a token costs seconds and work that is thrown away: who sat through two
-of them goes to a cloud that may take overflow, and who may not leave sits through one, then has the long bound."""
+"""A refusal costs a millisecond; a bound without a token costs seconds, and work that is thrown away. Who sat through
+two of them goes to a cloud that may take overflow; who may not leave sits through one, then has the long bound."""
 
 
 class Verdict(StrEnum):
