@@ -1,8 +1,8 @@
 """Reads usage out of a cloud's answer while it passes, and hides what the client did not ask for. Pure.
 
-The passage (``guard_passage``) feeds the answer chunk by chunk, as Envoy cuts it; ``feed`` returns what goes on to the client. The result
-is the same however the chunks are cut. Whole events go on at once; no more than one unfinished event is held back, and
-only one that may carry usage: behind trailers nothing can be added any more.
+The passage (``guard_passage``) feeds the answer chunk by chunk, as Envoy cuts it; ``feed`` returns what goes on to the
+client. The result is the same however the chunks are cut. Whole events go on at once; no more than one unfinished event
+is held back, and only one that may carry usage: behind trailers nothing can be added any more.
 """
 
 import json
