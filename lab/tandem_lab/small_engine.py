@@ -95,8 +95,6 @@ class Words:
 
     async def _embed(self, request: Request) -> Response:
         asked = await request.json()
-        if refusal := self._refuse(asked):
-            return refusal
         texts = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
         prompt = text_of(texts).split()
         async with self._admit(len(prompt), self._switches(asked)):
@@ -107,8 +105,6 @@ class Words:
         return _json({"object": "list", "model": self._names[0], "data": data, "usage": usage})
 
     async def _generate(self, asked: dict[str, Any], shape: "Shape", text: str) -> Response:
-        if refusal := self._refuse(asked):
-            return refusal
         switches = self._switches(asked)
         prompt = text.split()
         answer = _answer(prompt, asked, switches)
@@ -156,12 +152,6 @@ class Words:
             raise
         finally:
             self._metrics.running.dec()
-
-    def _refuse(self, asked: Mapping[str, Any]) -> Response | None:
-        if asked.get("model") in self._names:
-            return None
-        error = {"message": f"The model `{asked.get('model')}` does not exist.", "type": "NotFoundError", "code": 404}
-        return _json({"error": error}, 404)
 
     def _switches(self, asked: Mapping[str, Any]) -> Switches:
         return read_switches(self._file, asked.get("switches"))
