@@ -101,11 +101,12 @@ class ReplicaPeer:
         behaviour = str(asked.get("local") or self._behaviours.get(prefix, self.default))
         return await self._act(behaviour, request, asked)
 
-    async def _act(  # noqa: PLR0911  a table
+    async def _act(  # noqa: PLR0911, PLR0912  a table
         self, behaviour: str, request: web.Request, asked: dict[str, Any]
     ) -> web.StreamResponse:
         redirected = headers.REASON in request.headers
         attempt = int(request.headers.get(headers.ATTEMPT_COUNT, "1"))
+        await self.pace.next_token(asked.get("hold"), attempt)  # each attempt waits to be allowed
         match behaviour:
             case "ok":
                 return await self._reply(request, asked)
@@ -117,6 +118,9 @@ class ReplicaPeer:
                 return await self._reply(request, asked) if redirected else self._redirect(request)
             case "redirect always":
                 return self._redirect(request)
+            case "crowded":  # where no cloud is: others may have room, the last one that is asked refuses for good
+                last = attempt >= int(request.headers[headers.LOCAL_ATTEMPTS])
+                return await self._act("full" if last else "503", request, asked)
             case "full":
                 return _refusal(429, {"retry-after": "7", headers.RATE_LIMITED: "true"})
             case "starting":

@@ -3,6 +3,9 @@
 A chain is a composite cluster: attempt n goes to its n-th member, and a member without a healthy host is passed over.
 Its length decides how often Envoy retries, so the retry policy is the chain's own: one more retry than members would
 turn the last real answer into a 503, one less would skip the last local attempt.
+
+A chain may get shorter under a request, for which Envoy keeps the retries of before: so behind each chain's end, where
+none of its own retries leads, there are replicas up to the length of the longest.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +15,7 @@ from tandem_contract import headers
 
 from tandem_operator import names
 from tandem_operator.routing.inputs import Bounds, RoutedDeployment
-from tandem_operator.routing.limits import BREAKERS, CONNECTION_BUFFER_BYTES
+from tandem_operator.routing.limits import BREAKERS, CONNECTION_BUFFER_BYTES, MOST_CLOUDS
 from tandem_operator.routing.proto import CLUSTER, Message, extension, from_ads, typed
 
 HEALTH_PATH: Final = "/tandem/healthz"
@@ -24,6 +27,9 @@ FEWEST_LOCAL_ATTEMPTS: Final = 2
 MOST_LOCAL_ATTEMPTS: Final = 4
 """Each replica that can meet the objective should be asked before anything overflows, but each one more is another
 that a request which breaks engines can break, and another bound on the first token to sit through."""
+
+LONGEST: Final = MOST_LOCAL_ATTEMPTS + MOST_CLOUDS + 1
+"""Members of the longest chain: replicas, clouds, and a replica again."""
 
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -113,6 +119,8 @@ _OUTLIERS: Final[Message] = {
 
 
 def _make_chain(name: str, members: Sequence[str], told: Message) -> Message:
+    *_, local = members
+    spare = [local] * (LONGEST - len(members))
     return {
         "@type": CLUSTER,
         "name": name,
@@ -121,7 +129,7 @@ def _make_chain(name: str, members: Sequence[str], told: Message) -> Message:
         "cluster_type": extension(
             "envoy.clusters.composite",
             "clusters.composite.v3.ClusterConfig",
-            clusters=[{"name": member} for member in members],
+            clusters=[{"name": member} for member in (*members, *spare)],
         ),
         "circuit_breakers": BREAKERS,
         "metadata": {"filter_metadata": {"tandem": told}},

@@ -7,6 +7,9 @@ from tandem_operator.routing.proto import Message
 CONNECTION_BUFFER_BYTES: Final = 256 * 1024
 """Per connection. More would buffer whole responses too."""
 
+MOST_CLOUDS: Final = 8
+"""Endpoints that a ModelDeployment may list, by its schema."""
+
 _UNBOUNDED: Final = 1_000_000
 
 BREAKERS: Final[Message] = {

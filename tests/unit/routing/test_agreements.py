@@ -1,7 +1,9 @@
 """What the compiled routes take for granted about the guard and the replica, which are written elsewhere."""
 
 import pytest
+from tandem_operator.api.v1alpha1 import Cloud
 from tandem_operator.routing.clusters import HEALTH_PATH
+from tandem_operator.routing.limits import MOST_CLOUDS
 from tandem_operator.routing.routes import LOCAL_PATHS, SHARED_PATHS
 from tandem_serving.gateway import guard_messages
 from tandem_serving.gateway.guard_decide import MAY_LEAVE
@@ -25,3 +27,7 @@ def test_health_is_asked_where_the_replica_tells_it() -> None:
 def test_a_denial_has_its_word_where_the_access_log_of_the_way_out_reads_it() -> None:
     reply = guard_messages.stop(503, kind="", code="denied_region", message="", set_headers={})
     assert reply.immediate_response.details == "guard_denied_region"
+
+
+def test_the_longest_chain_holds_every_cloud_that_a_deployment_may_list() -> None:
+    assert Cloud.model_json_schema()["properties"]["endpoints"]["maxItems"] == MOST_CLOUDS

@@ -14,6 +14,7 @@ from tandem_operator.routing import (
     compile_endpoint,
     compile_gateway,
 )
+from tandem_operator.routing.clusters import LONGEST
 from tandem_operator.routing.inputs import USUAL
 from tandem_operator.routing.routes import LOCAL_PATHS, SHARED_PATHS
 
@@ -45,8 +46,13 @@ def clusters(deployment: RoutedDeployment = CHAT) -> dict[str, Message]:
     return {resource["name"]: resource for resource in compile_deployment(deployment) if "name" in resource}
 
 
-def members(cluster: Message) -> list[str]:
+def all_members(cluster: Message) -> list[str]:
     return [member["name"] for member in cluster["cluster_type"]["typed_config"]["clusters"]]
+
+
+def members(cluster: Message) -> list[str]:
+    """Return the members that a request may come to: as many as it has attempts."""
+    return all_members(cluster)[: 1 + retries(cluster)["num_retries"]]
 
 
 def retries(cluster: Message) -> Message:
@@ -142,10 +148,16 @@ def test_07_a_retry_asks_another_replica() -> None:
     assert policy["host_selection_retry_max_attempts"] >= 250
 
 
-def test_08_a_chain_is_retried_to_its_end_and_not_beyond() -> None:
-    for name, cluster in clusters().items():
-        if name != "local|ns/chat":
-            assert retries(cluster)["num_retries"] == len(members(cluster)) - 1, name
+@pytest.mark.parametrize("clouds", range(9))
+@pytest.mark.parametrize("replicas", range(6))
+def test_08_whatever_a_chain_becomes_under_a_request_there_is_a_replica_for_each_retry(
+    replicas: int, clouds: int
+) -> None:
+    targets = tuple(Target(replica=str(number), address="10.0.0.1", port=30000 + number) for number in range(replicas))
+    deployment = RoutedDeployment("ns", "m", ("m",), "/app", tuple("abcdefgh"[:clouds]), True, True, targets)
+    chains = [cluster for name, cluster in clusters(deployment).items() if name != "local|ns/m"]
+    assert {len(all_members(chain)) for chain in chains} == {LONGEST}
+    assert {member for chain in chains for member in all_members(chain)[len(members(chain)) - 1 :]} == {"local|ns/m"}
 
 
 def test_08_what_a_replica_marks_as_final_is_not_retried() -> None:
