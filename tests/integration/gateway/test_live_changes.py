@@ -47,6 +47,13 @@ def test_a_new_model_answers_by_both_its_names(house: GatewayHouse, model: str) 
     eventually(lambda: house.operator.accepted(f"deployment/team/{model}"), CHANGE_SECONDS)
 
 
+def test_envoy_counts_what_is_listed_and_nothing_else(house: GatewayHouse, model: str) -> None:
+    counted = house.gateway.envoy.admin("/stats")
+    assert f"cluster.local|team/{model}.membership_healthy: 1" in counted
+    assert f"cluster.local|team/{model}.upstream_cx_length_ms" not in counted
+    assert f"cluster.local|team/{model}.circuit_breakers" not in counted
+
+
 def test_a_deleted_model_is_unknown_and_its_removal_is_acknowledged(house: GatewayHouse, model: str) -> None:
     house.operator.drop(f"deployment/team/{model}")
     house.until_gone(model)

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 from tandem_contract.xds import to_any
-from tandem_serving.gateway.bootstrap import STATS, make_bootstrap
+from tandem_serving.gateway.bootstrap import make_bootstrap
 from tandem_serving.gateway.config import GatewayConfig
 
 BOOTSTRAP = make_bootstrap(GatewayConfig(node_id="gw-1"))
@@ -69,5 +69,6 @@ def test_memory_and_connections_are_bounded() -> None:
     ],
 )
 def test_what_is_counted_is_a_list(stat: str, *, counted: bool) -> None:
-    patterns = [re.escape(p["prefix"]) + ".*" if "prefix" in p else ".*" + re.escape(p["suffix"]) for p in STATS]
+    listed = BOOTSTRAP["stats_config"]["stats_matcher"]["inclusion_list"]["patterns"]
+    patterns = [re.escape(p["prefix"]) + ".*" if "prefix" in p else ".*" + re.escape(p["suffix"]) for p in listed]
     assert bool(re.fullmatch("|".join(patterns), stat)) is counted
