@@ -4,12 +4,13 @@ Each function returns only its owner's resources, so a change costs what changed
 """
 
 from tandem_operator.routing.clusters import make_clusters
-from tandem_operator.routing.egress import make_hop, make_upstream, make_way_out
+from tandem_operator.routing.egress import make_way_out
 from tandem_operator.routing.endpoints import make_endpoints
 from tandem_operator.routing.inputs import USUAL, Bounds, GatewaySettings, RoutedDeployment, RoutedEndpoint
 from tandem_operator.routing.listener import make_listener
 from tandem_operator.routing.proto import Message
 from tandem_operator.routing.routes import make_routes
+from tandem_operator.routing.upstream import make_hop, make_upstream
 
 
 def compile_gateway(settings: GatewaySettings) -> list[Message]:
