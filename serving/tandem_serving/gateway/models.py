@@ -13,7 +13,7 @@ from tandem_contract.openai_error import openai_error
 from tandem_serving.gateway.policy_board import PolicyBoard
 
 _LIST: Final = "/v1/models"
-_HEADERS: Final = {headers.DESTINATION: headers.GATEWAY}
+_HEADERS: Final = {headers.DESTINATION: headers.GATEWAY, headers.ATTEMPTS: "0"}
 
 
 def models_app(board: PolicyBoard) -> web.Application:

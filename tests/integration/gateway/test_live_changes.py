@@ -83,7 +83,7 @@ def test_a_changed_prefix_reaches_the_route_without_a_gap(house: GatewayHouse, m
 def test_models_are_listed_through_envoy(house: GatewayHouse, model: str) -> None:
     listed = house.ask(model, path="/v1/models", method="GET", body=b"")
     assert {f"team/{model}", model} <= {entry["id"] for entry in listed.json["data"]}
-    assert listed.headers["x-tandem-destination"] == "gateway"
+    assert (listed.headers["x-tandem-destination"], listed.headers["x-tandem-attempts"]) == ("gateway", "0")
     one = house.ask(model, path=f"/v1/models/team/{model}", method="GET", body=b"")
     assert one.json["id"] == f"team/{model}"
 
