@@ -1,10 +1,12 @@
 """A small ext_proc service for tests of the routes alone. The real guard has its own tests and the matrix.
 
 It lets through what is not marked ``x-tandem-data-class: Restricted``, points the request at a provider's path and
-says in the answer where it came from. What it was sent is recorded: that is what tests of the way out look at.
+says in the answer where it came from. What it was sent is recorded: that is what tests of the way out look at. Like the
+real one it takes the request's id off; ``TRACE`` tells tests which request it was that arrived at a cloud. Everything
+else it leaves, so that tests see what Envoy's own filters do without it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent import futures
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,7 @@ from envoy.type.v3 import http_status_pb2
 from tandem_contract import headers
 
 MAX_MESSAGE_BYTES = 20 << 20
+TRACE = "x-peer-trace"
 
 
 @dataclass
@@ -61,7 +64,7 @@ class GuardPeer(external_processor_pb2_grpc.ExternalProcessorServicer):  # type:
     def Process(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802  gRPC's name
         metadata = {item.key: item.value for item in context.invocation_metadata()}
         judged = Judged(metadata.get(headers.ENDPOINT, ""), {})
-        consent = {headers.DESTINATION_DIGEST: metadata.get(headers.DESTINATION_DIGEST, "")}
+        digest = metadata.get(headers.DESTINATION_DIGEST, "")
         for request in requests:
             kind = request.WhichOneof("request")
             if kind == "request_headers":
@@ -78,7 +81,10 @@ class GuardPeer(external_processor_pb2_grpc.ExternalProcessorServicer):  # type:
                 )
             elif kind == "request_body":
                 judged.body = request.request_body.body
-                yield external_processor_pb2.ProcessingResponse(request_body=_mutate("BodyResponse", consent))
+                said = {headers.DESTINATION_DIGEST: digest, TRACE: judged.headers.get(headers.REQUEST_ID, "")}
+                yield external_processor_pb2.ProcessingResponse(
+                    request_body=_mutate("BodyResponse", said, remove=[headers.REQUEST_ID])
+                )
             elif kind == "response_headers":
                 said = {
                     headers.DESTINATION: f"cloud/{judged.endpoint}",
@@ -97,20 +103,21 @@ def _read(header_map: Any) -> dict[str, str]:
     return {header.key: (header.raw_value or header.value.encode()).decode() for header in header_map.headers}
 
 
-def _mutate(message: str, set_headers: dict[str, str]) -> Any:
-    common = external_processor_pb2.CommonResponse(header_mutation=_header_mutation(set_headers))
+def _mutate(message: str, set_headers: dict[str, str], *, remove: Sequence[str] = ()) -> Any:
+    common = external_processor_pb2.CommonResponse(header_mutation=_header_mutation(set_headers, remove))
     return getattr(external_processor_pb2, message)(response=common)
 
 
-def _header_mutation(set_headers: dict[str, str]) -> Any:
+def _header_mutation(set_headers: dict[str, str], remove: Sequence[str] = ()) -> Any:
     return external_processor_pb2.HeaderMutation(
+        remove_headers=remove,
         set_headers=[
             base_pb2.HeaderValueOption(
                 header=base_pb2.HeaderValue(key=key, raw_value=value.encode()),
                 append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
             )
             for key, value in set_headers.items()
-        ]
+        ],
     )
 
 

@@ -39,6 +39,21 @@ INNER_MANAGER: Final = _MANAGER | {"delayed_close_timeout", "generate_request_id
 HARMLESS_FILTERS: Final = {"Buffer", "CustomResponse", "HeaderMutation", "TransformConfig", "Router"}
 """By type, which decides what a filter is; its name is only a label."""
 
+BEFORE_THE_GUARD: Final = {
+    "name": "envoy.filters.http.set_filter_state",
+    "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config",
+        "on_request_headers": [
+            {
+                "object_key": "tandem.request_id",
+                "factory_key": "envoy.string",
+                "format_string": {"text_format_source": {"inline_string": "%REQ(x-request-id)%"}},
+            }
+        ],
+    },
+}
+"""The one filter that may stand there, to the letter: under other keys Envoy's state chooses hosts and clusters."""
+
 GUARD: Final = {
     "@type",
     "failure_mode_allow",

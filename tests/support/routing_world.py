@@ -24,7 +24,7 @@ from tandem_operator.routing import (
 
 from support.agent_peer import AgentPeer
 from support.cloud_peer import CloudPeer
-from support.guard_peer import GuardPeer, Judged
+from support.guard_peer import TRACE, GuardPeer, Judged
 from support.replica_peer import ReplicaPeer, Seen
 from support.static_gateway import StaticGateway, pipe, static_bootstrap, tcp
 from support.wait import eventually
@@ -56,7 +56,7 @@ class World:
         return [seen for seen in self.replicas.seen if seen.headers.get("x-request-id") == request_id]
 
     def at_cloud(self, request_id: str) -> list[Seen]:
-        return [seen for seen in self.cloud.seen if seen.headers.get("x-request-id") == request_id]
+        return [seen for seen in self.cloud.seen if seen.headers.get(TRACE) == request_id]
 
     def at_guard(self, request_id: str) -> list[Judged]:
         return [judged for judged in self.guard.judged if judged.headers.get("x-request-id") == request_id]

@@ -150,7 +150,9 @@ def _from_inner(snapshot: Snapshot, hop: str, listener: Message, where: str) -> 
     yield from unknown(listener, known_fields.INNER, where)
     for manager in _managers(listener):
         yield from unknown(manager, known_fields.INNER_MANAGER, where)
-        guard, consent, *others = manager["http_filters"]
+        first, guard, consent, *others = manager["http_filters"]
+        if first != known_fields.BEFORE_THE_GUARD:
+            yield f"{where}: {first['name']} before the guard"
         for http_filter in others:
             yield from _harmless(http_filter, where)
         endpoint, place = _told(guard)
@@ -165,11 +167,11 @@ def _from_inner(snapshot: Snapshot, hop: str, listener: Message, where: str) -> 
 
 
 def _guard_problems(http_filter: Message, where: str) -> Iterator[str]:
-    """Yield what keeps the first filter from asking the guard about each whole request, failing closed."""
+    """Yield what keeps the second filter from asking the guard about each whole request, failing closed."""
     asks = http_filter["typed_config"]
     yield from unknown(http_filter, known_fields.NAMED, where)
     if type_of(asks) != "ExternalProcessor":
-        yield f"{where}: no guard first"
+        yield f"{where}: no guard second"
         return
     yield from unknown(asks, known_fields.GUARD, where)
     yield from unknown(asks["grpc_service"], known_fields.GUARD_SERVICE, where)
@@ -181,11 +183,11 @@ def _guard_problems(http_filter: Message, where: str) -> Iterator[str]:
 
 
 def _consent_problems(http_filter: Message, place: str, where: str) -> Iterator[str]:
-    """Yield what keeps the second filter from stopping what the guard did not send to just this place."""
+    """Yield what keeps the third filter from stopping what the guard did not send to just this place."""
     asks = http_filter["typed_config"]
     yield from unknown(http_filter, known_fields.NAMED, where)
     if type_of(asks) != "RBAC":
-        yield f"{where}: no consent second"
+        yield f"{where}: no consent third"
         return
     yield from unknown(asks, {"@type", "rules"}, where)
     sent = {"name": "x-tandem-destination-digest", "string_match": {"exact": place}}

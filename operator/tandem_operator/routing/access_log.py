@@ -35,9 +35,12 @@ _FIELDS: Final = {
     "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
 }
 
+_KEPT_ID: Final = "tandem.request_id"
+"""The id's name beside the request, where no client, guard or provider reads or writes."""
+
 _WAY_OUT_FIELDS: Final = {
     "time": "%START_TIME%",
-    "request_id": f"%REQ({headers.REQUEST_ID})%",
+    "request_id": f"%FILTER_STATE({_KEPT_ID}:PLAIN)%",
     "status": "%RESPONSE_CODE%",
     "flags": "%RESPONSE_FLAGS%",
     "details": "%RESPONSE_CODE_DETAILS%",
@@ -53,8 +56,26 @@ def make_access_log() -> list[Message]:
     return _to_stdout(_FIELDS)
 
 
+def keep_request_id() -> Message:
+    """Return the filter that keeps the id of a request for the log: what the guard takes off is not logged.
+
+    It stands before the guard, touches no header and decides nothing.
+    """
+    return extension(
+        "envoy.filters.http.set_filter_state",
+        "filters.http.set_filter_state.v3.Config",
+        on_request_headers=[
+            {
+                "object_key": _KEPT_ID,
+                "factory_key": "envoy.string",
+                "format_string": {"text_format_source": {"inline_string": f"%REQ({headers.REQUEST_ID})%"}},
+            }
+        ],
+    )
+
+
 def make_way_out_log(endpoint: str) -> list[Message]:
-    """Return the ``access_log`` of an endpoint's internal listener."""
+    """Return the ``access_log`` of an endpoint's internal listener; it needs `keep_request_id` there."""
     return _to_stdout({**_WAY_OUT_FIELDS, "endpoint": endpoint.replace("%", "%%")})
 
 

@@ -1,4 +1,4 @@
-"""The way out (LDS): one internal listener for each endpoint, guard first, then TLS. Called by `compile_endpoint`.
+"""The way out (LDS): one internal listener for each endpoint: guard, then TLS. Called by `compile_endpoint`.
 
 ``cloud|<endpoint>`` is a hop to the internal listener ``cloud|<endpoint>|<destination>``; only that listener names
 ``upstream|<endpoint>|<destination>`` (`upstream` has both clusters). There is no other way out of the gateway.
@@ -14,7 +14,7 @@ from tandem_contract import headers
 from tandem_contract.limits import BODY_BYTES
 
 from tandem_operator import names
-from tandem_operator.routing.access_log import make_way_out_log
+from tandem_operator.routing.access_log import keep_request_id, make_way_out_log
 from tandem_operator.routing.door import remove_prefix
 from tandem_operator.routing.inputs import Bounds, RoutedEndpoint
 from tandem_operator.routing.limits import CONNECTION_BUFFER_BYTES
@@ -34,7 +34,13 @@ def make_way_out(endpoint: RoutedEndpoint, bounds: Bounds) -> Message:
         stream_idle_timeout=seconds(bounds.cloud_silence),
         # Without it a guard that died costs the client a second.
         delayed_close_timeout="0s",
-        http_filters=[_guard(endpoint, bounds), _only_with_consent(endpoint), _nothing_of_ours(), _router()],
+        http_filters=[
+            keep_request_id(),
+            _guard(endpoint, bounds),
+            _only_with_consent(endpoint),
+            _nothing_of_ours(),
+            _router(),
+        ],
         local_reply_config=_refusals_go_on(),
         access_log=make_way_out_log(endpoint.name),
         route_config={

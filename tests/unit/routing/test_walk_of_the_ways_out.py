@@ -31,7 +31,11 @@ def inner_manager(snapshot: Snapshot) -> dict[str, Any]:
     return manager
 
 
-def inner_filter(snapshot: Snapshot, number: int = 0) -> dict[str, Any]:
+BEFORE, GUARD, CONSENT = range(3)
+"""Where the filters of a way out stand."""
+
+
+def inner_filter(snapshot: Snapshot, number: int = GUARD) -> dict[str, Any]:
     found: dict[str, Any] = inner_manager(snapshot)["http_filters"][number]["typed_config"]
     return found
 
@@ -72,7 +76,7 @@ def put_the_router_first(snapshot: Snapshot) -> None:
 
 
 def disable_the_guard(snapshot: Snapshot) -> None:
-    inner_manager(snapshot)["http_filters"][0]["disabled"] = True
+    inner_manager(snapshot)["http_filters"][GUARD]["disabled"] = True
 
 
 def disable_the_guard_for_a_route(snapshot: Snapshot) -> None:
@@ -98,7 +102,27 @@ def match_the_guard(snapshot: Snapshot) -> None:
 
 
 def need_no_consent(snapshot: Snapshot) -> None:
-    inner_filter(snapshot, 1)["rules"]["policies"]["everybody"] = {"permissions": [{"any": True}]}
+    inner_filter(snapshot, CONSENT)["rules"]["policies"]["everybody"] = {"permissions": [{"any": True}]}
+
+
+def put_the_guard_behind_consent(snapshot: Snapshot) -> None:
+    filters = inner_manager(snapshot)["http_filters"]
+    filters.insert(CONSENT, filters.pop(GUARD))
+
+
+def put_a_second_filter_before_the_guard(snapshot: Snapshot) -> None:
+    filters = inner_manager(snapshot)["http_filters"]
+    filters.insert(BEFORE, filters[BEFORE])
+
+
+def note_more_than_the_id(snapshot: Snapshot) -> None:
+    (note,) = inner_filter(snapshot, BEFORE)["on_request_headers"]
+    note["object_key"] = "envoy.network.upstream_server_name"
+
+
+def share_what_is_noted(snapshot: Snapshot) -> None:
+    (note,) = inner_filter(snapshot, BEFORE)["on_request_headers"]
+    note["shared_with_upstream"] = "TRANSITIVE"
 
 
 def tell_of_another_endpoint(snapshot: Snapshot) -> None:
@@ -187,6 +211,10 @@ MISTAKES = [
     only_watch,
     match_the_guard,
     need_no_consent,
+    put_the_guard_behind_consent,
+    put_a_second_filter_before_the_guard,
+    note_more_than_the_id,
+    share_what_is_noted,
     tell_of_another_endpoint,
     tell_of_another_place,
     forget_the_place,
