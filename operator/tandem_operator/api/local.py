@@ -6,7 +6,7 @@ from pydantic import Field
 from tandem_contract.engine_args import MAX_FLAGS, MAX_VALUE_LENGTH
 
 from tandem_operator.api.common import NAME_RULE, ApiModel
-from tandem_operator.api.engine_rules import ENGINE_ARGS_RULES, GPU_MEMORY_UTILIZATION
+from tandem_operator.api.engine_rules import ENGINE_ARGS_RULES, SHARE_RULES
 from tandem_operator.api.rules import Rule, matches
 
 
@@ -107,13 +107,4 @@ class Local(ApiModel):
     {max-num-seqs: "64"}. Set it to tune memory or batching: replicas are replaced. The allowed flags are listed in
     docs/reference/api.md."""
 
-    rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            f"!has(self.engineArgs) || !('{GPU_MEMORY_UTILIZATION}' in self.engineArgs)"
-            " || !self.resources.gpus.startsWith('0.')",
-            f"{GPU_MEMORY_UTILIZATION}: leave it out when spec.local.resources.gpus is a share of a GPU: it follows "
-            "from the share, so that replicas fit beside each other",
-            lambda self: GPU_MEMORY_UTILIZATION not in self.engine_args or not self.resources.gpus.startswith("0."),
-            ".engineArgs",
-        ),
-    )
+    rules: ClassVar[tuple[Rule, ...]] = SHARE_RULES
