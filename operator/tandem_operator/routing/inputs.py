@@ -22,7 +22,7 @@ class RoutedDeployment:
     """Route prefix of its Serve application: ``/`` first, none last."""
 
     clouds: tuple[str, ...] = ()
-    """Endpoints that exist, in the order in which they are tried."""
+    """Endpoints that its requests may use, in the order in which they are tried. They need not exist in Envoy yet."""
 
     fails_over: bool = False
     """Whether Envoy itself may go to a cloud: failover or bridge is allowed."""
@@ -71,15 +71,15 @@ class Bounds:
     ``silence`` are one leg's, whatever the length of its chain: they stand in routes that all deployments share.
     """
 
-    answer: float = 600
+    answer: float = 900
     """A whole answer that is not streamed, all attempts together."""
 
-    silence: float = 600
+    silence: float = 900
     """Nothing on a stream, before its headers or between two tokens."""
 
-    clouds_begin: float = 300
+    clouds_begin: float = 600
     """All clouds of a chain together, until one begins to answer: so much less than ``answer`` and ``silence`` that the
-    last local attempt has its time. Each has an equal share."""
+    last local attempt has its time."""
 
     cloud_answer: float = 300
     """A whole answer of one cloud that is not streamed."""
@@ -91,8 +91,11 @@ class Bounds:
     """The guard's answer to one message. Past it the request does not leave."""
 
     def cloud_share_milliseconds(self, clouds: int) -> int:
-        """Return how long each of so many clouds may take to begin its answer."""
-        return int(self.clouds_begin * 1000 / max(1, clouds))
+        """Return how long each of so many clouds may take to begin its answer.
+
+        What is not streamed begins when it is done, so one or two clouds have the whole of ``cloud_answer``.
+        """
+        return int(1000 * min(self.cloud_answer, self.clouds_begin / max(1, clouds)))
 
 
 USUAL: Final = Bounds()
