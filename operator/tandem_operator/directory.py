@@ -7,8 +7,7 @@ that does not parse is not in here: nothing leaves through it. Either's own reco
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from tandem_operator import naming
-from tandem_operator.api.v1alpha1 import CloudEndpoint, ModelDeployment, ObjectMeta, Raw
+from tandem_operator.api.v1alpha1 import CloudEndpoint, ModelDeployment, Raw
 from tandem_operator.cache import Change, Key, Kind
 from tandem_operator.errors import Reject
 from tandem_operator.parsing import T, parse
@@ -48,11 +47,11 @@ class Directory:
     def user_keys(self, endpoint: str) -> set[Key]:
         return set(self._users.get(endpoint, ()))
 
-    def claimants(self, deployment: ModelDeployment) -> dict[str, list[ObjectMeta]]:
-        """Return, for each bare name that ``deployment`` claims, the others that claim it too."""
+    def claimants(self, own: References) -> dict[str, list[References]]:
+        """Return, for each bare name that one deployment claims, the others that claim it too."""
         return {
-            name: [self._references[key].metadata for key in self._claims.get(name, ()) if not _is(key, deployment)]
-            for name in naming.claimed(deployment)
+            name: [self._references[key] for key in self._claims.get(name, ()) if not _is(key, own)]
+            for name in own.names
         }
 
     def take(self, change: Change) -> set[Key]:
@@ -76,7 +75,7 @@ class Directory:
         if after is not None:
             self._references[change.key] = after
         if before is not None and after is not None and _same(before, after):
-            return {change.key}
+            return {change.key} if before.held == after.held else {change.key, *self._rivals(after)}
         return {change.key, *self._rivals(before, after), *_endpoint_keys(before, after)}
 
     def _take_endpoint(self, change: Change) -> set[Key]:
@@ -138,7 +137,7 @@ def _refers(deployment: ModelDeployment | None, raw: Raw | None) -> References |
 
 
 def _same(before: References, after: References) -> bool:
-    """Tell whether only what others do not see changed, such as the status."""
+    """Tell whether spec and age are as they were: others see no more than the names that the status says it has."""
     old, new = before.metadata, after.metadata
     if (before.names, before.endpoints) != (after.names, after.endpoints):
         return False
@@ -151,5 +150,5 @@ def _endpoint_keys(*references: References | None) -> Iterator[Key]:
             yield from (Key(Kind.ENDPOINT, "", endpoint) for endpoint in refers.endpoints)
 
 
-def _is(key: Key, deployment: ModelDeployment) -> bool:
-    return (key.namespace, key.name) == (deployment.metadata.namespace, deployment.metadata.name)
+def _is(key: Key, refers: References) -> bool:
+    return (key.namespace, key.name) == (refers.metadata.namespace, refers.metadata.name)

@@ -84,16 +84,15 @@ def keep_home(
 
     What is not understood may be the very field that forbids it.
     """
-    granted = known.names or (names.key(metadata.namespace, metadata.name),)
     routed = RoutedDeployment(
         namespace=metadata.namespace,
         name=metadata.name,
-        names=granted,
+        names=known.names,
         prefix=names.prefix(app),
         targets=known.local.targets,
     )
     policy = deny_all(
-        metadata, names=granted, prefix=names.prefix(app), token=redirect_token(redirect_key, metadata.uid)
+        metadata, names=known.names, prefix=names.prefix(app), token=redirect_token(redirect_key, metadata.uid)
     )
     return routed, policy
 

@@ -23,12 +23,13 @@ from tandem_operator.engines.serve_document import Action, App
 from tandem_operator.engines.serve_engine import Applied, ServeEngine
 from tandem_operator.errors import Hold, Reject, Retry
 from tandem_operator.finalize import Finalization
-from tandem_operator.observed import Observed
+from tandem_operator.observed import Names, Observed
 from tandem_operator.parsing import parse, parse_status
 from tandem_operator.plan import keep_home, make_plan
 from tandem_operator.publish import Publishing
 from tandem_operator.readiness import Findings
 from tandem_operator.recorder import Recorder
+from tandem_operator.references import References, last_known, references
 from tandem_operator.routing import compile_deployment
 
 _SLOW_SECONDS: Final = 1.0
@@ -106,7 +107,7 @@ class DeploymentReconciler:
     async def _observe(self, deployment: ModelDeployment) -> Observed:
         observed = Observed(
             deployment=deployment,
-            names=naming.grant(deployment, self._directory.claimants(deployment)),
+            names=self._granted(references(deployment)),
             app=None,
             endpoints=self._directory.endpoints,
             credentials=self._usable_endpoints(),
@@ -189,7 +190,8 @@ class DeploymentReconciler:
         """Say that the spec is not understood, and let its last known replicas answer on."""
         metadata = ObjectMeta.model_validate(raw["metadata"])
         generation = metadata.generation
-        known = parse_status(ModelDeploymentStatus, raw)
+        granted = self._granted(last_known(raw)).granted
+        known = parse_status(ModelDeploymentStatus, raw).model_copy(update={"names": granted})
         app = names.serve_app(self._term.cluster_uid, metadata.namespace, metadata.name)
         routed, policy = keep_home(metadata, known, app=app, redirect_key=self._term.redirect_key)
         self._publishing.put(owner, compile_deployment(routed), [policy])
@@ -197,6 +199,9 @@ class DeploymentReconciler:
         after = deployment_status.invalid(known.conditions, finding, generation=generation, now=datetime.now(UTC))
         status = known.model_copy(update={"observed_generation": generation, "conditions": after})
         await self._recorder.record(DEPLOYMENTS, raw, known.conditions, status)
+
+    def _granted(self, own: References) -> Names:
+        return naming.grant(own, self._directory.claimants(own))
 
     def _app(self, deployment: ModelDeployment) -> str:
         metadata = deployment.metadata

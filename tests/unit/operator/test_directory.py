@@ -5,6 +5,7 @@ from support.builders import a_cloud_endpoint, a_model_deployment, from_server
 from tandem_operator.api.v1alpha1 import ModelDeployment
 from tandem_operator.cache import Change, Key, Kind
 from tandem_operator.directory import Directory
+from tandem_operator.references import references
 
 
 def deployment(name, *, endpoints=(), names=(), generation=1, namespace="default", **metadata):
@@ -47,6 +48,14 @@ def test_a_new_claim_wakes_those_who_claim_the_name_too_and_the_endpoints_that_a
 def test_a_status_wakes_nobody_else(directory):
     before = deployment("chat", endpoints=["eu"], names=["shared"])
     assert directory.take(Change(d("chat"), before, before | {"status": {}})) == {d("chat")}
+
+
+def test_a_name_that_a_status_begins_to_have_wakes_those_who_claim_it(directory):
+    directory.take(Change(d("other"), None, deployment("other", names=["shared"])))
+    before = deployment("chat", endpoints=["eu"], names=["shared"])
+    after = before | {"status": {"names": ["shared", "default/chat"]}}
+    assert directory.take(Change(d("chat"), before, after)) == {d("chat"), d("other")}
+    assert directory.take(Change(d("chat"), after, after)) == {d("chat")}
 
 
 def test_a_deletion_that_begins_wakes_the_heirs_of_its_names(directory):
@@ -102,4 +111,4 @@ def test_one_that_is_no_longer_understood_keeps_its_names_and_its_use_of_endpoin
     assert [each.metadata.name for each in directory.deployments()] == []
     assert directory.users("eu") == ["default/chat"]
     younger = ModelDeployment.model_validate(deployment("younger", names=["shared"]))
-    assert [each.name for each in directory.claimants(younger)["shared"]] == ["chat"]
+    assert [each.metadata.name for each in directory.claimants(references(younger))["shared"]] == ["chat"]

@@ -13,7 +13,7 @@ def unreadable(*, names=("shared", "team/chat"), spec=None, **metadata):
 
 def test_names_are_those_that_were_granted_and_endpoints_those_that_are_named():
     found = last_known(unreadable())
-    assert (found.names, found.endpoints) == (("shared",), ("eu",))
+    assert (found.names, found.held, found.endpoints) == (("shared",), {"shared", "team/chat"}, ("eu",))
     assert found.metadata.name == "chat"
 
 
