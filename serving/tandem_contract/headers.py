@@ -36,8 +36,8 @@ ENDPOINT: Final = "x-tandem-endpoint"
 """gRPC metadata, not an HTTP header: the CloudEndpoint whose internal listener calls the guard."""
 
 DESTINATION_DIGEST: Final = "x-tandem-destination-digest"
-"""Digest of the address, authority and region that a way out leads to. Told to the guard as gRPC metadata; the guard sets
-it as a request's header to say that it may go there, the filter behind it reads it, and it is taken off."""
+"""Digest of the address, authority and region that a way out leads to. Told to the guard as gRPC metadata; the guard
+sets it as a request's header to say that it may go there, the filter behind it reads it, and it is taken off."""
 
 REASON: Final = "x-tandem-reason"
 """Why a request left local: a ``Reason``. From the replica with its redirect, or from the guard."""
