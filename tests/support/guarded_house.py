@@ -203,8 +203,8 @@ def guarded_house(folder: Path) -> Iterator[House]:
         guard.start()
         stack.callback(guard.stop)
         gateway = stack.enter_context(a_gateway(folder, guard.socket, clouds, replica, Bounds()))
-        # Threads share it: a connection kept for one may be closed as idle while another takes it up. Without the header
-        # each is kept for a moment, whatever the limit.
+        # Threads share it: a connection kept for one may be closed as idle while another takes it up. Without the
+        # header each is kept for a moment, whatever the limit.
         no_limit = httpx.Limits(max_keepalive_connections=0)
         client = stack.enter_context(httpx.Client(timeout=30, limits=no_limit, headers={"connection": "close"}))
         yield House(gateway, guard, board, replica, clouds, client)
