@@ -33,6 +33,7 @@ from tandem_operator.reconcile_endpoint import EndpointReconciler
 from tandem_operator.recorder import Recorder
 from tandem_operator.routing import GatewaySettings, compile_gateway
 from tandem_operator.servers.xds import FRESHNESS_OWNER, Publisher
+from tandem_operator.sightings import Sightings
 from tandem_operator.workqueue import Reconcile, WorkQueue
 
 _RETRY_SECONDS: Final = 2.0
@@ -85,7 +86,8 @@ class Leading:
         first_look = FirstLook(keys)
         for key in keys:
             self._queue.add(key)
-        reconcile = self._make_reconcile(term, publisher, engines, first_look)
+        sightings = Sightings()
+        reconcile = self._make_reconcile(term, publisher, engines, first_look, sightings)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._queue.work(reconcile, workers=self._config.workers))
             group.create_task(self._open(publisher, first_look))
@@ -98,12 +100,18 @@ class Leading:
                     self._observing.directory.deployments,
                     cluster_uid=term.cluster_uid,
                     every_seconds=self._config.poll_seconds,
+                    sightings=sightings,
                     enqueue=self._queue.add,
                 )
             )
 
     def _make_reconcile(
-        self, term: Term, publisher: Publisher, engines: Mapping[str, ServeEngine], first_look: FirstLook
+        self,
+        term: Term,
+        publisher: Publisher,
+        engines: Mapping[str, ServeEngine],
+        first_look: FirstLook,
+        sightings: Sightings,
     ) -> Reconcile[Key]:
         """Return the function that brings any key to its spec, and looks again at the next resync at the latest."""
         publishing, recorder = Publishing(publisher), Recorder(self._cluster)
@@ -123,6 +131,7 @@ class Leading:
             engines=engines,
             config=self._config,
             term=term,
+            sightings=sightings,
             usable_endpoints=lambda: endpoints.usable,
         )
         by_kind = {Kind.ENDPOINT: endpoints.reconcile, Kind.DEPLOYMENT: deployments.reconcile}

@@ -1,7 +1,7 @@
 """Asks each Ray cluster every few seconds what its applications do, and wakes the deployments for which that changed.
 
-Run by the leader. A replica that died comes back at another address, and nobody but Ray knows; a whole cluster is one
-question, however many deployments it has. It writes nothing.
+Run by the leader, so that no reconcile has to ask again while a state lasts. A replica that died comes back at another
+address, and nobody but Ray knows; a whole cluster is one question, however many deployments it has. It writes nothing.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from tandem_operator.cache import Key, Kind
 from tandem_operator.engines.serve_engine import ServeEngine
 from tandem_operator.errors import Hold
 from tandem_operator.observed import AppState
+from tandem_operator.sightings import Sightings
 
 
 async def poll(
@@ -21,6 +22,7 @@ async def poll(
     *,
     cluster_uid: str,
     every_seconds: float,
+    sightings: Sightings,
     enqueue: Callable[[Key], None],
 ) -> None:
     """Poll all clusters until cancelled, each at its own pace: a silent one keeps nobody waiting."""
@@ -30,24 +32,33 @@ async def poll(
             def its_deployments(ray: str = name) -> list[ModelDeployment]:
                 return [deployment for deployment in deployments() if deployment.spec.local.ray.external == ray]
 
-            group.create_task(_poll_one(engine, its_deployments, cluster_uid, every_seconds, enqueue))
+            group.create_task(
+                _poll_one(
+                    engine,
+                    its_deployments,
+                    cluster_uid=cluster_uid,
+                    every_seconds=every_seconds,
+                    sightings=sightings,
+                    enqueue=enqueue,
+                )
+            )
 
 
 async def _poll_one(
     engine: ServeEngine,
     deployments: Callable[[], list[ModelDeployment]],
+    *,
     cluster_uid: str,
     every_seconds: float,
+    sightings: Sightings,
     enqueue: Callable[[Key], None],
 ) -> None:
-    seen: dict[Key, AppState | None] = {}
     while True:
         await asyncio.sleep(every_seconds)
-        now = {_key(deployment): await _look(engine, deployment, cluster_uid) for deployment in deployments()}
-        for key, state in now.items():
-            if key in seen and seen[key] != state:
+        for deployment in deployments():
+            key, state = _key(deployment), await _look(engine, deployment, cluster_uid)
+            if sightings.note(key, state):
                 enqueue(key)
-        seen = now
 
 
 async def _look(engine: ServeEngine, deployment: ModelDeployment, cluster_uid: str) -> AppState | None:

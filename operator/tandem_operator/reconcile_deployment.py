@@ -31,6 +31,7 @@ from tandem_operator.readiness import Findings
 from tandem_operator.recorder import Recorder
 from tandem_operator.references import References, last_known, references
 from tandem_operator.routing import compile_deployment
+from tandem_operator.sightings import Sightings
 
 _SLOW_SECONDS: Final = 1.0
 """A write to Ray that takes longer does not keep the status waiting."""
@@ -67,6 +68,7 @@ class DeploymentReconciler:
         engines: Mapping[str, ServeEngine],
         config: OperatorConfig,
         term: Term,
+        sightings: Sightings,
         usable_endpoints: Callable[[], Mapping[str, bool]],
     ) -> None:
         self._cluster = cluster
@@ -76,6 +78,7 @@ class DeploymentReconciler:
         self._engines = engines
         self._config = config
         self._term = term
+        self._sightings = sightings
         self._usable_endpoints = usable_endpoints
         self._finalization = Finalization(cluster, recorder, engines, cluster_uid=term.cluster_uid)
 
@@ -84,6 +87,7 @@ class DeploymentReconciler:
         owner = publish.deployment_owner(names.key(key.namespace, key.name))
         raw = await self._cluster.get(DEPLOYMENTS, key.namespace, key.name)
         if raw is None or "deletionTimestamp" in raw["metadata"]:
+            self._sightings.forget(key)
             self._publishing.drop(owner)
             return None if raw is None else await self._finalization.advance(raw)
         try:
@@ -91,7 +95,7 @@ class DeploymentReconciler:
         except Reject as error:
             await self._refuse(owner, raw, error)
             return None
-        observed = await self._observe(deployment)
+        observed = await self._observe(key, deployment)
         plan = make_plan(
             observed,
             app=self._app(deployment),
@@ -104,7 +108,7 @@ class DeploymentReconciler:
             return self._again(owner, observed)
         return await self._apply(owner, raw, observed, plan.app, plan.replicas)
 
-    async def _observe(self, deployment: ModelDeployment) -> Observed:
+    async def _observe(self, key: Key, deployment: ModelDeployment) -> Observed:
         observed = Observed(
             deployment=deployment,
             names=self._granted(references(deployment)),
@@ -120,7 +124,9 @@ class DeploymentReconciler:
         try:
             app = await engine.observe(self._app(deployment))
         except Hold as error:
+            self._sightings.note(key, None)
             return replace(observed, app_error=f"{error}; the last known replicas are kept")
+        self._sightings.note(key, app)
         return replace(observed, app=deployment_status.with_last_known_counts(app, deployment.status.local))
 
     def _refusal(self, deployment: ModelDeployment) -> Reject | None:
@@ -153,6 +159,10 @@ class DeploymentReconciler:
         finally:
             applying.cancel()
         await self._report(owner, raw, outcome)
+        if outcome.apply_error:
+            raise Retry(
+                outcome.apply_error
+            )  # nothing tells when it can be written: the queue's back-off bounds attempts
         return self._again(owner, outcome) or again_seconds
 
     @staticmethod
@@ -182,9 +192,8 @@ class DeploymentReconciler:
         return await self._recorder.record(DEPLOYMENTS, raw, deployment.status.conditions, status)
 
     def _again(self, owner: str, observed: Observed) -> float | None:
-        """Return when to look again; None = nothing is under way that would not tell of itself."""
-        at_rest = observed.refusal is not None or readiness.settled(observed)
-        return None if at_rest and not self._publishing.in_grace(owner) else self._config.poll_seconds
+        """Return when to look again; None = nothing is under way that does not tell of itself (Ray does: the poll)."""
+        return self._config.poll_seconds if observed.rolling or self._publishing.in_grace(owner) else None
 
     async def _refuse(self, owner: str, raw: Raw, error: Reject) -> None:
         """Say that the spec is not understood, and let its last known replicas answer on."""

@@ -15,7 +15,8 @@ def fragile(control_plane, tmp_path):
     """A world with a Ray head of its own, and a deployment that settled on it."""
     with RayHead(tmp_path / "ray", num_cpus=2, drain_seconds=1) as head:
         clusters = {"lab": ray_entry(head)}
-        with running_world(control_plane, tmp_path, clusters) as world:
+        # without a resync to help: whoever waits for Ray is woken when it comes back
+        with running_world(control_plane, tmp_path, clusters, settings={"resync_seconds": 3600}) as world:
             world.apply(world.deployment("chat"))
             world.until_settled()
             yield world, head

@@ -10,6 +10,7 @@ from tandem_operator.cache import Key, Kind
 from tandem_operator.errors import Hold
 from tandem_operator.observed import AppState, AppStatus
 from tandem_operator.polling import poll
+from tandem_operator.sightings import Sightings
 
 RUNNING = AppState(AppStatus.RUNNING, target=1, running=1)
 
@@ -36,10 +37,18 @@ def deployment(name, cluster="lab"):
 
 
 @asynccontextmanager
-async def polling(engines, *deployments):
+async def polling(engines, *deployments, sightings=None):
     woken = []
+    sightings = sightings or Sightings()
     task = asyncio.create_task(
-        poll(engines, lambda: deployments, cluster_uid="uid", every_seconds=0.001, enqueue=woken.append)
+        poll(
+            engines,
+            lambda: deployments,
+            cluster_uid="uid",
+            every_seconds=0.001,
+            sightings=sightings,
+            enqueue=woken.append,
+        )
     )
     yield woken
     task.cancel()
@@ -75,6 +84,16 @@ async def test_silence_and_its_end_wake():
         await eventually_async(lambda: woken == [key("a")], within_seconds=10, every=0.001)
         engine.states["a"] = RUNNING
         await eventually_async(lambda: woken == [key("a")] * 2, within_seconds=10, every=0.001)
+
+
+async def test_the_first_look_wakes_those_whose_last_reconcile_saw_something_else():
+    sightings = Sightings()
+    sightings.note(key("a"), None)
+    sightings.note(key("b"), RUNNING)
+    engine = Engine(a=RUNNING, b=RUNNING, new=RUNNING)
+    async with polling({"lab": engine}, *map(deployment, ("a", "b", "new")), sightings=sightings) as woken:
+        await rounds(engine)
+        assert woken == [key("a")]
 
 
 async def test_a_cluster_is_asked_about_its_own_deployments_alone():
