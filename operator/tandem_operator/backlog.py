@@ -1,15 +1,20 @@
 """The order of work: which key is due, which waits, which is being worked on. Pure: ``workqueue`` drives it.
 
-A key is in at most one of three places, and none is ever dropped: *ready* (in the order of arrival), *waiting* for
-a time, or *active*. A key that is added while it is active becomes ready again when the work on it is done, since
-that work may have read the world before the change. An earlier time always wins over a later one.
+A key is in at most one of four places, and none is ever dropped: *urgent* or *ready* (each in the order of arrival),
+*waiting* for a time, or *active*. Urgent keys come first, but not so that the others never come. A key that is added
+while it is active becomes ready again when the work on it is done, since that work may have read the world before the
+change. An earlier time always wins over a later one.
 """
 
 import heapq
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 K = TypeVar("K")
+
+
+URGENT_IN_A_ROW: Final = 4
+"""After so many urgent keys one of the others is taken, if any waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +56,19 @@ class Backlog(Generic[K]):
     def __init__(self, backoff: Backoff | None = None, bucket: Bucket | None = None) -> None:
         self._backoff = backoff or Backoff()
         self._bucket = bucket or Bucket()
-        self._ready: dict[K, float] = {}  # key → since when; ordered
+        self._urgent: dict[K, float] = {}  # key → since when; ordered, and so is the next
+        self._ready: dict[K, float] = {}
+        self._in_a_row = 0
         self._due: dict[K, float] = {}
         self._heap: list[tuple[float, int, K]] = []  # may hold outdated entries; _due decides
         self._order = 0
         self._active: set[K] = set()
-        self._again: set[K] = set()
+        self._again: dict[K, bool] = {}  # key → urgent
         self._failures: dict[K, int] = {}
 
     def __len__(self) -> int:
         """Keys that could be worked on now."""
-        return len(self._ready) + len(self._again)
+        return len(self._urgent) + len(self._ready) + len(self._again)
 
     @property
     def waiting(self) -> int:
@@ -75,17 +82,19 @@ class Backlog(Generic[K]):
         """Failures in a row of one key."""
         return self._failures.get(key, 0)
 
-    def add(self, key: K, now: float) -> None:
-        """Work on ``key`` as soon as possible."""
+    def add(self, key: K, now: float, *, urgent: bool = False) -> None:
+        """Work on ``key`` as soon as possible; once urgent, it stays so until it is worked on."""
         self._due.pop(key, None)
         if key in self._active:
-            self._again.add(key)
-        else:
+            self._again[key] = urgent or self._again.get(key, False)
+        elif urgent:
+            self._urgent.setdefault(key, self._ready.pop(key, now))
+        elif key not in self._urgent:
             self._ready.setdefault(key, now)
 
     def add_after(self, key: K, seconds: float, now: float) -> None:
         """Work on ``key`` in ``seconds`` at the latest."""
-        if key in self._ready or key in self._again:
+        if key in self._urgent or key in self._ready or key in self._again:
             return
         at = now + seconds
         if at >= self._due.get(key, float("inf")):
@@ -108,8 +117,9 @@ class Backlog(Generic[K]):
     def pop(self, now: float) -> tuple[K, float] | None:
         """Return the next key and how long it waited for a worker, and mark it active; None = nothing is due."""
         self._promote(now)
-        for key in self._ready:
-            since = self._ready.pop(key)
+        lane = self._next_lane()
+        for key in lane:
+            since = lane.pop(key)
             self._active.add(key)
             return key, now - since
         return None
@@ -117,16 +127,22 @@ class Backlog(Generic[K]):
     def done(self, key: K, now: float) -> None:
         """Say that the work on ``key`` ended, however it ended."""
         self._active.discard(key)
-        if key in self._again:
-            self._again.discard(key)
-            self._ready.setdefault(key, now)
-            self._due.pop(key, None)
+        urgent = self._again.pop(key, None)
+        if urgent is not None:
+            self.add(key, now, urgent=urgent)
 
     def next_at(self) -> float | None:
         """Return when the next waiting key is due; None = none waits."""
         while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
+
+    def _next_lane(self) -> dict[K, float]:
+        if self._urgent and (not self._ready or self._in_a_row < URGENT_IN_A_ROW):
+            self._in_a_row += 1
+            return self._urgent
+        self._in_a_row = 0
+        return self._ready
 
     def _promote(self, now: float) -> None:
         while (at := self.next_at()) is not None and at <= now:

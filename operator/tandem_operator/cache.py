@@ -40,6 +40,11 @@ class Change(NamedTuple):
     before: Raw | None
     after: Raw | None
 
+    @property
+    def made_by_people(self) -> bool:
+        """Whether more than a status differs: the object came or went, or somebody edited it."""
+        return self.before is None or self.after is None or _wanted(self.before) != _wanted(self.after)
+
 
 def key_of(kind: Kind, raw: Mapping[str, Any]) -> Key:
     metadata = raw["metadata"]
@@ -131,6 +136,11 @@ class Cache:
             else:
                 shelf.objects[change.key] = change.after
         return changes
+
+
+def _wanted(raw: Raw) -> tuple[Any, ...]:
+    metadata = raw["metadata"]
+    return tuple(metadata.get(name) for name in ("uid", "generation", "deletionTimestamp", "labels", "annotations"))
 
 
 def _differs(before: Raw | None, listed: Raw, *, restored: bool) -> bool:

@@ -1,13 +1,14 @@
 """Keeps cache and directory current, on leaders and followers alike: from kopf's events, and from our own lists.
 
-Every change becomes keys on the queue: the object's own, and those of the objects that refer to it.
+Every change becomes keys on the queue: the object's own, and those of the objects that refer to it. What people did
+comes before what the operator, Ray and gateways did, and before what there was already when this process started.
 """
 
 import asyncio
 import random
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, Protocol
 
 import structlog
 
@@ -20,15 +21,26 @@ from tandem_operator.metrics import Metrics
 
 _LIST_RETRY_SECONDS: Final = 2.0
 
+_DECIDES: Final[Mapping[Kind, Kind]] = {
+    Kind.DEPLOYMENT: Kind.DEPLOYMENT,
+    Kind.ENDPOINT: Kind.ENDPOINT,
+    Kind.NAMESPACE: Kind.ENDPOINT,
+}
+"""Kind of the objects by which a change of each kind takes effect, or stops to; of the others it only changes more."""
+
 log = structlog.get_logger(__name__)
+
+
+class Enqueue(Protocol):
+    """``WorkQueue.add``."""
+
+    def __call__(self, key: Key, *, urgent: bool) -> None: ...
 
 
 class Observing:
     """What is known of the API server, and how old that is."""
 
-    def __init__(
-        self, cluster: Cluster, metrics: Metrics, *, relist_seconds: float, enqueue: Callable[[Key], None]
-    ) -> None:
+    def __init__(self, cluster: Cluster, metrics: Metrics, *, relist_seconds: float, enqueue: Enqueue) -> None:
         self.cache = Cache()
         self.directory = Directory()
         self.synced = asyncio.Event()
@@ -99,6 +111,7 @@ class Observing:
             log.info("the watch had missed something", kind=kind.value, objects=[str(c.key) for c in changes[:10]])
 
     def _take(self, change: Change) -> None:
+        first = _DECIDES[change.key.kind] if self.synced.is_set() and change.made_by_people else None
         for key in self.directory.take(change):
-            self._enqueue(key)
+            self._enqueue(key, urgent=key.kind is first)
         self._metrics.objects.labels(change.key.kind.value).set(len(self.cache.keys(change.key.kind)))

@@ -41,8 +41,9 @@ class WorkQueue(Generic[K]):
         """Whether nothing waits for a worker and nothing is being worked on."""
         return not len(self._backlog) and not self._backlog.active
 
-    def add(self, key: K) -> None:
-        self._backlog.add(key, self._now())
+    def add(self, key: K, *, urgent: bool = False) -> None:
+        """Work on ``key`` as soon as possible, before those that are not ``urgent``."""
+        self._backlog.add(key, self._now(), urgent=urgent)
         self._notice()
 
     def add_after(self, key: K, seconds: float) -> None:

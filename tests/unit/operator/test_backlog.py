@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tandem_operator.backlog import Backlog, Backoff, Bucket
+from tandem_operator.backlog import URGENT_IN_A_ROW, Backlog, Backoff, Bucket
 
 
 def a_backlog() -> Backlog[str]:
@@ -23,6 +23,56 @@ def test_keys_come_in_the_order_of_arrival():
     for key in "cab":
         backlog.add(key, 0)
     assert [backlog.pop(0)[0] for _ in range(3)] == ["c", "a", "b"]
+
+
+def drained(backlog):
+    """Return the keys that are due, in order."""
+    keys = []
+    while (popped := backlog.pop(0)) is not None:
+        keys.append(popped[0])
+        backlog.done(popped[0], 0)
+    return "".join(keys)
+
+
+def test_urgent_keys_come_first_and_a_key_that_becomes_urgent_moves_and_is_worked_on_once():
+    backlog = a_backlog()
+    for key in "abc":
+        backlog.add(key, 0)
+    backlog.add("x", 0, urgent=True)
+    backlog.add("c", 5, urgent=True)
+    backlog.add("c", 6)
+    backlog.add_after("c", 1, 6)
+    assert len(backlog) == 4
+    assert backlog.pop(7) == ("x", 7)
+    assert backlog.pop(7) == ("c", 7)
+    backlog.done("x", 7)
+    backlog.done("c", 7)
+    assert drained(backlog) == "ab"
+    assert backlog.next_at() is None
+
+
+def test_a_key_that_becomes_urgent_while_it_is_worked_on_comes_again_before_others():
+    for later in (True, False):
+        backlog = a_backlog()
+        for key in "ab":
+            backlog.add(key, 0)
+        backlog.pop(0)
+        backlog.add("a", 0, urgent=not later)
+        backlog.add("a", 0, urgent=later)
+        backlog.done("a", 0)
+        assert drained(backlog) == "ab"
+
+
+def test_urgent_keys_do_not_keep_the_others_waiting_for_ever():
+    backlog = a_backlog()
+    backlog.add("a", 0)
+    backlog.add("b", 0)
+    worked_on = []
+    for number in range(2 * URGENT_IN_A_ROW + 2):
+        backlog.add(f"urgent-{number}", 0, urgent=True)
+        backlog.add(f"more-{number}", 0, urgent=True)
+        worked_on.append(backlog.pop(0)[0])
+    assert [worked_on.index(key) for key in "ab"] == [URGENT_IN_A_ROW, 2 * URGENT_IN_A_ROW + 1]
 
 
 def test_a_key_added_while_it_is_worked_on_comes_again_and_never_twice_at_once():
@@ -101,6 +151,7 @@ def test_jitter_only_shortens_a_wait_and_by_at_most_a_fifth():
     st.lists(
         st.one_of(
             st.tuples(st.just("add"), st.sampled_from("abc")),
+            st.tuples(st.just("urgent"), st.sampled_from("abc")),
             st.tuples(st.just("add_after"), st.sampled_from("abc")),
             st.tuples(st.just("retry"), st.sampled_from("abc")),
             st.tuples(st.just("pop"), st.none()),
@@ -126,8 +177,8 @@ def test_no_key_is_ever_lost_whatever_happens(steps):
                 backlog.done(active.pop(), now)
         else:
             owed.add(key)
-            if action == "add":
-                backlog.add(key, now)
+            if action in ("add", "urgent"):
+                backlog.add(key, now, urgent=action == "urgent")
             elif action == "add_after":
                 backlog.add_after(key, 2, now)
             else:
@@ -136,5 +187,6 @@ def test_no_key_is_ever_lost_whatever_happens(steps):
         backlog.done(key, now)
     found = set()
     while (popped := backlog.pop(now + 1000)) is not None:
+        assert popped[0] not in found, "one key in two lanes"
         found.add(popped[0])
     assert owed <= found

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from support.builders import a_model_deployment, from_server
+from support.builders import a_cloud_endpoint, a_model_deployment, from_server
 from support.wait import eventually_async
 from tandem_operator.cache import Key, Kind
 from tandem_operator.clients.cluster import Listing
@@ -37,9 +37,15 @@ class ApiServer:
 class Watched:
     def __init__(self, server, *, relist_seconds=1000.0):
         self.keys = []
+        self.urgent = []
         self.server = server
         self.metrics = Metrics()
-        self.observing = Observing(server, self.metrics, relist_seconds=relist_seconds, enqueue=self.keys.append)
+        self.observing = Observing(server, self.metrics, relist_seconds=relist_seconds, enqueue=self.enqueue)
+
+    def enqueue(self, key, *, urgent):
+        self.keys.append(key)
+        if urgent:
+            self.urgent.append(key)
 
     async def __aenter__(self):
         self.task = asyncio.create_task(self.observing.run())
@@ -56,6 +62,7 @@ async def test_everything_is_listed_before_it_is_synced():
         assert not watched.observing.current
         await asyncio.wait_for(watched.observing.synced.wait(), 10)
         assert watched.keys == [CHAT]
+        assert watched.urgent == []  # it may be as old as the hills
         assert watched.observing.current
 
 
@@ -86,6 +93,45 @@ async def test_an_event_becomes_a_key_and_an_old_one_does_not():
         watched.observing.on_event(Kind.DEPLOYMENT, chat(51), gone=True)
         assert watched.keys == [CHAT, CHAT]
         assert watched.metrics.registry.get_sample_value("tandem_objects", {"kind": "ModelDeployment"}) == 0
+
+
+async def test_what_people_did_is_urgent_and_a_status_is_not():
+    async with Watched(ApiServer([])) as watched:
+        await asyncio.wait_for(watched.observing.synced.wait(), 10)
+
+        def urgent(raw, gone=False):
+            watched.keys.clear()
+            watched.urgent.clear()
+            watched.observing.on_event(Kind.DEPLOYMENT, raw, gone=gone)
+            assert watched.keys == [CHAT]
+            return watched.urgent == [CHAT]
+
+        assert urgent(chat(50))
+        assert not urgent(chat(51) | {"status": {"observedGeneration": 1}})
+        assert urgent(chat(52, generation=2))
+        assert urgent(chat(53, generation=2, annotations={"tandem.dev/abandon-serve-app": "true"}))
+        assert urgent(chat(54, generation=2, deletionTimestamp="2026-01-01T00:00:00Z"))
+        assert urgent(chat(55, generation=2), gone=True)
+
+
+async def test_the_endpoint_that_was_edited_or_whose_namespace_was_labelled_comes_before_its_users():
+    eu = from_server(a_cloud_endpoint("eu"), resourceVersion="10")
+    user = chat(11)
+    user["spec"]["cloud"] = {"endpoints": [{"name": "eu", "model": "m"}]}
+    endpoint, home = Key(Kind.ENDPOINT, "", "eu"), {"apiVersion": "v1", "kind": "Namespace"}
+    async with Watched(ApiServer([])) as watched:
+        await asyncio.wait_for(watched.observing.synced.wait(), 10)
+        watched.observing.on_event(Kind.ENDPOINT, eu, gone=False)
+        watched.observing.on_event(Kind.DEPLOYMENT, user, gone=False)
+        watched.keys.clear()
+        watched.urgent.clear()
+        edited = from_server(a_cloud_endpoint("eu"), resourceVersion="20", generation=2)
+        watched.observing.on_event(Kind.ENDPOINT, edited, gone=False)
+        assert (set(watched.keys), watched.urgent) == ({endpoint, CHAT}, [endpoint])
+        watched.urgent.clear()
+        metadata = {"name": "default", "uid": "u", "resourceVersion": "21", "labels": {"team": "a"}}
+        watched.observing.on_event(Kind.NAMESPACE, {**home, "metadata": metadata}, gone=False)
+        assert watched.urgent == [endpoint]
 
 
 async def test_what_was_listed_long_ago_is_not_current():
