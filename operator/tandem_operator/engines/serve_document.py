@@ -28,8 +28,8 @@ App = dict[str, Any]
 MAX_ONGOING_REQUESTS: Final = 1_000_000
 """Admission is the replica's own; Serve's limit must never be the one that counts."""
 
-DRAIN_SECONDS: Final = 600
-"""How long a replica that is being replaced may finish its streams."""
+DRAIN_SECONDS: Final = 900
+"""How long a replica that is being replaced may finish its answers: as long as the gateway waits for a whole one."""
 
 HEALTH_CHECK_PERIOD_SECONDS: Final = 10
 HEALTH_CHECK_TIMEOUT_SECONDS: Final = 60

@@ -2,7 +2,9 @@
 
 import pytest
 from tandem_operator.api.v1alpha1 import Cloud
+from tandem_operator.engines.serve_document import DRAIN_SECONDS
 from tandem_operator.routing.clusters import HEALTH_PATH
+from tandem_operator.routing.inputs import USUAL
 from tandem_operator.routing.limits import MOST_CLOUDS
 from tandem_operator.routing.routes import LOCAL_PATHS, SHARED_PATHS
 from tandem_serving.gateway import guard_messages
@@ -31,3 +33,7 @@ def test_a_denial_has_its_word_where_the_access_log_of_the_way_out_reads_it() ->
 
 def test_the_longest_chain_holds_every_cloud_that_a_deployment_may_list() -> None:
     assert Cloud.model_json_schema()["properties"]["endpoints"]["maxItems"] == MOST_CLOUDS
+
+
+def test_a_replica_that_goes_may_finish_every_answer_that_the_gateway_waits_for() -> None:
+    assert DRAIN_SECONDS >= USUAL.answer
