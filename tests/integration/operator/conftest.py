@@ -23,3 +23,11 @@ def world(control_plane: ControlPlane, ray_head: RayHead, tmp_path_factory: pyte
     folder: Path = tmp_path_factory.mktemp("operator")
     with running_world(control_plane, folder, clusters) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def rayless(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """An operator without a Ray cluster: policy, endpoints and the status do not need one."""
+    with running_world(control_plane, tmp_path_factory.mktemp("operator"), {}) as found:
+        yield found
+        control_plane.run_kubectl("delete", "cloudep", "--all", "--timeout=30s")

@@ -3,19 +3,11 @@
 import json
 
 import pytest
-from support.operator_world import SETTLE_SECONDS, running_world
+from support.operator_world import SETTLE_SECONDS
 from support.wait import eventually
 
 CLOUD = {"endpoints": [{"name": "eu", "model": "gpt-5-mini"}]}
 CRD = "modeldeployments.tandem.dev"
-
-
-@pytest.fixture(scope="module")
-def world(control_plane, tmp_path_factory):
-    """An operator without a Ray cluster: routes and policy do not need one."""
-    with running_world(control_plane, tmp_path_factory.mktemp("operator"), {}) as found:
-        yield found
-        control_plane.run_kubectl("delete", "cloudep", "eu", "--timeout=30s")
 
 
 @pytest.fixture
@@ -48,30 +40,32 @@ def held(world, name, model):
     return {key: version for key, version in world.gateway.snapshot().items() if {own, model} & {*key[1].split("|")}}
 
 
-def test_a_spec_that_is_not_understood_keeps_its_replicas_and_sends_nothing_away(world, newer_crd):
-    world.create_secret("eu", api_key="sk-eu")
-    elder = world.deployment("elder", model={"names": ["shared"]}, cloud=CLOUD)
-    world.apply(world.endpoint("eu"), elder)
-    world.until({"RoutesProgrammed": ("True", "Programmed"), "CloudReachable": ("True", "EndpointAvailable")}, "elder")
-    eventually(lambda: world.gateway.endpoint_policy("eu")["namespaces"] == [world.namespace], SETTLE_SECONDS)
-    assert world.gateway.policy(world.owner_key("elder"))["clouds"]
-    understood = held(world, "elder", "shared")
-    edit_from_the_future(world, "elder")
-    world.until({"Ready": ("False", "InvalidSpec")}, "elder")
-    policy = world.gateway.policy(world.owner_key("elder"))
+def test_a_spec_that_is_not_understood_keeps_its_replicas_and_sends_nothing_away(rayless, newer_crd):
+    rayless.create_secret("eu", api_key="sk-eu")
+    elder = rayless.deployment("elder", model={"names": ["shared"]}, cloud=CLOUD)
+    rayless.apply(rayless.endpoint("eu"), elder)
+    rayless.until(
+        {"RoutesProgrammed": ("True", "Programmed"), "CloudReachable": ("True", "EndpointAvailable")}, "elder"
+    )
+    eventually(lambda: rayless.gateway.endpoint_policy("eu")["namespaces"] == [rayless.namespace], SETTLE_SECONDS)
+    assert rayless.gateway.policy(rayless.owner_key("elder"))["clouds"]
+    understood = held(rayless, "elder", "shared")
+    edit_from_the_future(rayless, "elder")
+    rayless.until({"Ready": ("False", "InvalidSpec")}, "elder")
+    policy = rayless.gateway.policy(rayless.owner_key("elder"))
     assert (policy["clouds"], policy["when"], policy["data_class"]) == ([], [], "Restricted")
-    assert policy["names"] == ["shared", world.owner_key("elder")]
-    before = held(world, "elder", "shared")
+    assert policy["names"] == ["shared", rayless.owner_key("elder")]
+    before = held(rayless, "elder", "shared")
     assert before.keys() == understood.keys()  # its replicas' endpoints, three chains for each of two names, the policy
 
-    world.operator.restart()
-    world.apply(world.deployment("younger", model={"names": ["shared"]}))
-    eventually(lambda: world.gateway.policy(world.owner_key("younger")), SETTLE_SECONDS)
-    world.until({"CloudReachable": ("False", "NoCloud")}, "younger")  # the new leader's word: its gateway is in step
-    assert held(world, "elder", "shared") == before
-    assert world.gateway.policy(world.owner_key("younger"))["names"] == [world.owner_key("younger")]
-    assert world.gateway.endpoint_policy("eu")["namespaces"] == [world.namespace]
+    rayless.operator.restart()
+    rayless.apply(rayless.deployment("younger", model={"names": ["shared"]}))
+    eventually(lambda: rayless.gateway.policy(rayless.owner_key("younger")), SETTLE_SECONDS)
+    rayless.until({"CloudReachable": ("False", "NoCloud")}, "younger")  # the new leader's word: its gateway is in step
+    assert held(rayless, "elder", "shared") == before
+    assert rayless.gateway.policy(rayless.owner_key("younger"))["names"] == [rayless.owner_key("younger")]
+    assert rayless.gateway.endpoint_policy("eu")["namespaces"] == [rayless.namespace]
 
-    world.control_plane.kubectl("delete", "mdep", "elder", "-n", world.namespace)
-    eventually(lambda: world.gateway.policy(world.owner_key("elder")) is None, SETTLE_SECONDS)
-    eventually(lambda: "shared" in world.gateway.policy(world.owner_key("younger"))["names"], SETTLE_SECONDS)
+    rayless.control_plane.kubectl("delete", "mdep", "elder", "-n", rayless.namespace)
+    eventually(lambda: rayless.gateway.policy(rayless.owner_key("elder")) is None, SETTLE_SECONDS)
+    eventually(lambda: "shared" in rayless.gateway.policy(rayless.owner_key("younger"))["names"], SETTLE_SECONDS)
