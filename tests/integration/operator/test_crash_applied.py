@@ -1,8 +1,9 @@
 """Killed when any write of a deployment's life was applied and not answered yet, the operator arrives all the same."""
 
 import pytest
+from support.deployment_life import deployment_life, missed
 from support.fault_proxy import When
-from support.lives import LEAST_WRITES, Lives, crashing_world
+from support.lives import Lives, crashing_world
 
 
 @pytest.fixture(scope="module")
@@ -14,4 +15,6 @@ def house(control_plane, ray_head, tmp_path_factory):
 @pytest.mark.timeout(1200)
 def test_killed_after_any_write_of_its_life_was_applied_it_converges(house, ray_head):
     world, fuse = house
-    assert Lives(world, fuse, ray_head, When.APPLIED).live_until_no_write_is_left() > LEAST_WRITES
+    lives = Lives(world, fuse, When.APPLIED, deployment_life(world, ray_head))
+    lives.live_until_no_write_is_left()
+    assert not missed(lives.killed_at)
