@@ -21,12 +21,14 @@ from tandem_operator.metrics import Metrics
 
 _LIST_RETRY_SECONDS: Final = 2.0
 
-_DECIDES: Final[Mapping[Kind, Kind]] = {
-    Kind.DEPLOYMENT: Kind.DEPLOYMENT,
-    Kind.ENDPOINT: Kind.ENDPOINT,
-    Kind.NAMESPACE: Kind.ENDPOINT,
+_DECIDE: Final[Mapping[Kind, frozenset[Kind]]] = {
+    Kind.DEPLOYMENT: frozenset(
+        {Kind.DEPLOYMENT, Kind.ENDPOINT}
+    ),  # an endpoint's policy names the namespaces of its users
+    Kind.ENDPOINT: frozenset({Kind.ENDPOINT}),
+    Kind.NAMESPACE: frozenset({Kind.ENDPOINT}),
 }
-"""Kind of the objects by which a change of each kind takes effect, or stops to; of the others it only changes more."""
+"""Kinds of the objects by which a change of each kind takes effect, or stops to; of the others it only changes more."""
 
 log = structlog.get_logger(__name__)
 
@@ -111,7 +113,7 @@ class Observing:
             log.info("the watch had missed something", kind=kind.value, objects=[str(c.key) for c in changes[:10]])
 
     def _take(self, change: Change) -> None:
-        first = _DECIDES[change.key.kind] if self.synced.is_set() and change.made_by_people else None
+        first = _DECIDE[change.key.kind] if self.synced.is_set() and change.made_by_people else frozenset()
         for key in self.directory.take(change):
-            self._enqueue(key, urgent=key.kind is first)
+            self._enqueue(key, urgent=key.kind in first)
         self._metrics.objects.labels(change.key.kind.value).set(len(self.cache.keys(change.key.kind)))

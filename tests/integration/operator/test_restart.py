@@ -30,8 +30,9 @@ def slow(control_plane, tmp_path_factory):
 
 
 def holds(world, name):
-    gateway = world.gateway
-    return gateway.has(CLUSTER, f"model|{name}") and gateway.policy(world.owner_key(name)) and gateway.credential(name)
+    gateway, policy = world.gateway, world.gateway.endpoint_policy(name)
+    lets_in = policy and policy["namespaces"] == [world.namespace] and gateway.credential(name)
+    return lets_in and gateway.has(CLUSTER, f"model|{name}") and gateway.policy(world.owner_key(name))
 
 
 @pytest.mark.parametrize(

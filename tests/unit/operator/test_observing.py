@@ -122,7 +122,9 @@ async def test_the_endpoint_that_was_edited_or_whose_namespace_was_labelled_come
     async with Watched(ApiServer([])) as watched:
         await asyncio.wait_for(watched.observing.synced.wait(), 10)
         watched.observing.on_event(Kind.ENDPOINT, eu, gone=False)
+        watched.urgent.clear()
         watched.observing.on_event(Kind.DEPLOYMENT, user, gone=False)
+        assert set(watched.urgent) == {endpoint, CHAT}  # its policy lets the new user's namespace in
         watched.keys.clear()
         watched.urgent.clear()
         edited = from_server(a_cloud_endpoint("eu"), resourceVersion="20", generation=2)
