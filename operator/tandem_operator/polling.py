@@ -7,6 +7,8 @@ address, and nobody but Ray knows; a whole cluster is one question, however many
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
+import structlog
+
 from tandem_operator import names
 from tandem_operator.api.v1alpha1 import ModelDeployment
 from tandem_operator.cache import Key, Kind
@@ -14,6 +16,8 @@ from tandem_operator.engines.serve_engine import ServeEngine
 from tandem_operator.errors import Hold
 from tandem_operator.observed import AppState
 from tandem_operator.sightings import Sightings
+
+log = structlog.get_logger(__name__)
 
 
 async def poll(
@@ -66,6 +70,9 @@ async def _look(engine: ServeEngine, deployment: ModelDeployment, cluster_uid: s
     try:
         return await engine.observe(names.serve_app(cluster_uid, metadata.namespace, metadata.name))
     except Hold:
+        return None
+    except Exception:  # an answer that nobody foresaw, about one application: the others are looked at all the same
+        log.exception("an application could not be looked at", deployment=str(_key(deployment)))
         return None
 
 

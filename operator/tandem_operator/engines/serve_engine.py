@@ -30,6 +30,14 @@ log = structlog.get_logger(__name__)
 SNAPSHOT_SECONDS: Final = 1.0
 """One answer serves every deployment of the cluster for so long: they are looked at together."""
 
+MOST_IN_LINE: Final = 3
+"""Deployments that wait for their turn to write, each with a worker of the queue: a cluster that answers no write must
+not have them all."""
+
+PARKED_SECONDS: Final = 3.0
+PARKED_PER_SECOND: Final = 20.0
+"""When the others come again: together not more often than this."""
+
 FAIL_FAST_SECONDS: Final = 5.0
 """After a failed read, others are told at once for so long, instead of each waiting for the same silence."""
 
@@ -53,6 +61,8 @@ class Applied:
 
     action: Action
     again_seconds: float | None = None
+    waits: bool = False
+    """``action`` is still to be done, since others stand in line before it."""
 
 
 class ServeEngine:
@@ -84,6 +94,8 @@ class ServeEngine:
         self._first_retry_seconds = first_retry_seconds
         self._snapshot_seconds = snapshot_seconds
         self._writing = asyncio.Lock()
+        self._in_line = 0
+        self._parked: set[str] = set()
         self._reading = asyncio.Lock()
         self._last: tuple[float, ServeDetails | Hold] | None = None
         self._wrote_at = -math.inf
@@ -108,11 +120,20 @@ class ServeEngine:
         ``Retry`` when the write may or may not have arrived.
         """
         step, again_seconds = self._decide(await self._recent(), app, replicas)
-        if step.action in _WRITES:
+        self._parked.discard(app["name"])
+        if step.action not in _WRITES:
+            return Applied(step.action, again_seconds)
+        if self._in_line >= MOST_IN_LINE:
+            self._parked.add(app["name"])
+            return Applied(step.action, max(PARKED_SECONDS, len(self._parked) / PARKED_PER_SECOND), waits=True)
+        self._in_line += 1
+        try:
             async with self._writing:
                 before = await self._read()
                 step, again_seconds = self._decide(before, app, replicas)
                 await self._carry_out(before, step, app["name"], replicas)
+        finally:
+            self._in_line -= 1
         return Applied(step.action, again_seconds)
 
     def _decide(self, before: ServeDetails, app: App, replicas: int) -> tuple[Step, float | None]:
@@ -138,13 +159,21 @@ class ServeEngine:
         async with self._writing:
             before = await self._read()
             found = before.applications.get(app)
-            self._written.pop(app, None)
+            self._forget(app)
             if found is None:
                 await self._make_sure_it_is_fresh(before)
                 return True
             if found.status is not AppStatus.DELETING:
                 await self._take_out(before, frozenset({app}))
         return False
+
+    def _forget(self, app: str) -> None:
+        """A namesake begins anew."""
+        self._written.pop(app, None)
+        self._notes.pop(app, None)
+        self._parked.discard(app)
+        self._failing.forget(app)
+        self._cramped.forget(app)
 
     async def sweep(self, known_apps: Callable[[], Iterable[str]]) -> tuple[str, ...]:
         """Remove this Kubernetes cluster's applications that no deployment wants, and return their names.

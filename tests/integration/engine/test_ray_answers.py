@@ -11,13 +11,14 @@ import pytest
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from support.ray_serve import a_foreign_app
+from support.wait import eventually_async
 from tandem_lab.process import free_port
 from tandem_operator.clients import ray_serve
 from tandem_operator.clients.ray_metrics import RayMetrics
 from tandem_operator.clients.ray_serve import RayServeClient
 from tandem_operator.engines.serve_details import ServeDetails
 from tandem_operator.engines.serve_document import Action
-from tandem_operator.engines.serve_engine import ServeEngine
+from tandem_operator.engines.serve_engine import MOST_IN_LINE, PARKED_PER_SECOND, PARKED_SECONDS, ServeEngine
 from tandem_operator.errors import Hold, Reject, Retry
 from tandem_operator.observed import AppStatus
 
@@ -210,6 +211,26 @@ async def test_an_answer_from_before_a_write_is_served_to_nobody_after_it(asking
     released.set()
     assert (await slow).status is AppStatus.ABSENT
     assert (await asking.engine.observe(OURS)).status is AppStatus.RUNNING
+
+
+async def test_a_cluster_that_answers_no_write_keeps_few_waiting_and_sends_the_others_away(asking: Asking) -> None:
+    released = asyncio.Event()
+
+    async def write(_: web.Request) -> web.StreamResponse:
+        await released.wait()
+        return web.Response()
+
+    asking.dashboard.write = write
+    apps = [{**APP, "name": f"{OURS}{at}", "route_prefix": f"/{OURS}{at}"} for at in range(100)]
+    in_line = [asyncio.create_task(asking.engine.apply(app, 1)) for app in apps[:MOST_IN_LINE]]
+    await eventually_async(lambda: asking.dashboard.written and asking.engine._in_line == MOST_IN_LINE, 10)
+    sent_away = [await asking.engine.apply(app, 1) for app in apps[MOST_IN_LINE:]]
+    assert all(applied.waits and applied.action is Action.PUT for applied in sent_away)
+    assert sent_away[0].again_seconds == PARKED_SECONDS
+    assert sent_away[-1].again_seconds == len(sent_away) / PARKED_PER_SECOND
+    released.set()
+    assert [applied.waits for applied in await asyncio.gather(*in_line)] == [False] * MOST_IN_LINE
+    assert not (await asking.engine.apply(apps[-1], 1)).waits
 
 
 async def test_every_call_carries_the_token_of_the_moment_and_no_browsers_name(asking: Asking) -> None:

@@ -86,6 +86,14 @@ async def test_silence_and_its_end_wake():
         await eventually_async(lambda: woken == [key("a")] * 2, within_seconds=10, every=0.001)
 
 
+async def test_an_answer_that_nobody_foresaw_about_one_application_keeps_the_others_awake():
+    engine = Engine(a=ValueError("a port of 0"), b=RUNNING)
+    async with polling({"lab": engine}, deployment("a"), deployment("b")) as woken:
+        await rounds(engine)
+        engine.states["b"] = AppState(AppStatus.UNHEALTHY)
+        await eventually_async(lambda: woken == [key("b")], within_seconds=10, every=0.001)
+
+
 async def test_the_first_look_wakes_those_whose_last_reconcile_saw_something_else():
     sightings = Sightings()
     sightings.note(key("a"), None)
