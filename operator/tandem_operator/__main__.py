@@ -42,7 +42,7 @@ async def run(config: OperatorConfig) -> None:
     try:
         cluster = Cluster(api, metrics, fence=election.writable_seconds)
         queue: WorkQueue[Key] = WorkQueue(metrics, kind=lambda key: key.kind.value)
-        observing = Observing(cluster, metrics, relist_seconds=config.relist_seconds, enqueue=queue.add)
+        observing = Observing(cluster, metrics, relist_seconds=config.relist_seconds, queue=queue)
         watching = Watching(metrics, on_event=observing.on_event, on_gap=observing.on_gap)
         leading = Leading(
             config=config,

@@ -64,6 +64,7 @@ class Backlog(Generic[K]):
         self._order = 0
         self._active: set[K] = set()
         self._again: dict[K, bool] = {}  # key → urgent
+        self._glanced: set[K] = set()  # active keys of which only an echo was heard
         self._failures: dict[K, int] = {}
 
     def __len__(self) -> int:
@@ -91,6 +92,18 @@ class Backlog(Generic[K]):
             self._urgent.setdefault(key, self._ready.pop(key, now))
         elif key not in self._urgent:
             self._ready.setdefault(key, now)
+
+    def glance(self, key: K, now: float) -> None:
+        """Work on ``key`` as soon as possible, unless it failed: an echo of our own write brings no attempt forward."""
+        if key in self._active:
+            self._glanced.add(key)
+        elif key not in self._failures:
+            self.add(key, now)
+
+    def clear(self) -> None:
+        """Forget every key. Call it while none is active, and when all that exist are about to be added."""
+        for place in (self._urgent, self._ready, self._due, self._heap, self._again, self._glanced, self._failures):
+            place.clear()
 
     def add_after(self, key: K, seconds: float, now: float) -> None:
         """Work on ``key`` in ``seconds`` at the latest."""
@@ -127,9 +140,13 @@ class Backlog(Generic[K]):
     def done(self, key: K, now: float) -> None:
         """Say that the work on ``key`` ended, however it ended."""
         self._active.discard(key)
+        glanced = key in self._glanced
+        self._glanced.discard(key)
         urgent = self._again.pop(key, None)
         if urgent is not None:
             self.add(key, now, urgent=urgent)
+        elif glanced:
+            self.glance(key, now)
 
     def next_at(self) -> float | None:
         """Return when the next waiting key is due; None = none waits."""

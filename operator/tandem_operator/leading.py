@@ -84,6 +84,7 @@ class Leading:
     async def _work(self, term: Term, pki: Pki, publisher: Publisher, engines: Mapping[str, ServeEngine]) -> None:
         keys = [key for kind in (Kind.ENDPOINT, Kind.DEPLOYMENT) for key in self._observing.cache.keys(kind)]
         first_look = FirstLook(keys)
+        self._queue.clear()  # of what a follower heard
         for key in keys:
             self._queue.add(key)
         sightings = Sightings()

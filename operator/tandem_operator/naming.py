@@ -1,9 +1,9 @@
 """Who gets which bare model name. Pure; asked by ``reconcile`` with the deployments that claim one.
 
 The older deployment keeps a name. An API server tells ages in whole seconds: of two from the same one, that keeps it
-whose status says so already, then the one with the smaller uid, so that no name moves to somebody who came later and
-every reader of the same objects comes to the same answer. ``namespace/name`` always leads to its deployment and cannot
-be claimed: a name has no ``/``.
+whose status says so already, then the one with the smaller uid. So every reader of the same objects comes to the same
+answer, and no name moves to somebody who came later, once the status is written. ``namespace/name`` always leads to
+its deployment and cannot be claimed: a name has no ``/``.
 """
 
 from collections.abc import Iterable, Mapping

@@ -33,16 +33,18 @@ _DECIDE: Final[Mapping[Kind, frozenset[Kind]]] = {
 log = structlog.get_logger(__name__)
 
 
-class Enqueue(Protocol):
-    """``WorkQueue.add``."""
+class Queue(Protocol):
+    """The part of ``WorkQueue`` that is fed from here."""
 
-    def __call__(self, key: Key, *, urgent: bool) -> None: ...
+    def add(self, key: Key, *, urgent: bool = False) -> None: ...
+
+    def glance(self, key: Key) -> None: ...
 
 
 class Observing:
     """What is known of the API server, and how old that is."""
 
-    def __init__(self, cluster: Cluster, metrics: Metrics, *, relist_seconds: float, enqueue: Enqueue) -> None:
+    def __init__(self, cluster: Cluster, metrics: Metrics, *, relist_seconds: float, queue: Queue) -> None:
         self.cache = Cache()
         self.directory = Directory()
         self.synced = asyncio.Event()
@@ -51,7 +53,7 @@ class Observing:
         self._cluster = cluster
         self._metrics = metrics
         self._relist_seconds = relist_seconds
-        self._enqueue = enqueue
+        self._queue = queue
         self._gap = asyncio.Event()
         self._event_at = self._list_at = self._tried_at = time.monotonic()
         metrics.last_event_age.set_function(lambda: time.monotonic() - self._event_at)
@@ -115,5 +117,8 @@ class Observing:
     def _take(self, change: Change) -> None:
         first = _DECIDE[change.key.kind] if self.synced.is_set() and change.made_by_people else frozenset()
         for key in self.directory.take(change):
-            self._enqueue(key, urgent=key.kind in first)
+            if key == change.key and not change.made_by_people:
+                self._queue.glance(key)
+            else:
+                self._queue.add(key, urgent=key.kind in first)
         self._metrics.objects.labels(change.key.kind.value).set(len(self.cache.keys(change.key.kind)))

@@ -81,10 +81,11 @@ class Publishing:
         programmed = self._publisher.programmed(owner)
         return routes_finding(programmed, prior, generation=generation, waited_seconds=self._waited(owner, programmed))
 
-    def in_grace(self, owner: str) -> bool:
-        """Tell whether ``finding`` will change by the mere passing of time."""
+    def grace_seconds(self, owner: str) -> float | None:
+        """Return the seconds after which ``finding`` changes by the mere passing of time; None = it does not."""
         programmed = self._publisher.programmed(owner)
-        return self._waited(owner, programmed) < _GRACE.get(programmed.state, 0.0)
+        left = _GRACE.get(programmed.state, 0.0) - self._waited(owner, programmed)
+        return left if left > 0 else None
 
     def _waited(self, owner: str, programmed: Programmed) -> float:
         if programmed.state not in _GRACE:

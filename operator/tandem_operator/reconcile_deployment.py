@@ -103,10 +103,11 @@ class DeploymentReconciler:
             redirect_key=self._term.redirect_key,
         )
         self._publishing.put(owner, compile_deployment(plan.routed), [plan.policy])
+        grace_seconds = self._publishing.grace_seconds(owner)
         if plan.app is None or observed.app is None:
             await self._report(owner, raw, observed)
-            return self._again(owner, observed)
-        return await self._apply(owner, raw, observed, plan.app, plan.replicas)
+            return grace_seconds
+        return await self._apply(owner, raw, observed, plan.app, replicas=plan.replicas, grace_seconds=grace_seconds)
 
     async def _observe(self, key: Key, deployment: ModelDeployment) -> Observed:
         observed = Observed(
@@ -144,8 +145,10 @@ class DeploymentReconciler:
             return Reject(conditions.RAY_CLUSTER_NOT_ALLOWED, message)
         return None
 
-    async def _apply(self, owner: str, raw: Raw, observed: Observed, app: App, replicas: int) -> float | None:
-        """Hand the app to the Ray cluster and report what it makes of it."""
+    async def _apply(
+        self, owner: str, raw: Raw, observed: Observed, app: App, *, replicas: int, grace_seconds: float | None
+    ) -> float | None:
+        """Hand the app to the Ray cluster, report what it makes of it, and return when to look again."""
         if names.FINALIZER not in raw["metadata"].get("finalizers", []):
             raw = await self._cluster.apply_finalizers(DEPLOYMENTS, raw, [names.FINALIZER])
         engine = self._engines[observed.deployment.spec.local.ray.external]
@@ -155,19 +158,22 @@ class DeploymentReconciler:
             if not applying.done():  # a Ray cluster that starts Serve takes its time: say what is so meanwhile
                 raw = await self._report(owner, raw, replace(observed, rolling=True))
                 observed = replace(observed, deployment=parse(ModelDeployment, raw))
-            outcome, again_seconds = await self._outcome(observed, applying)
+            outcome, applied = await self._outcome(observed, applying)
         finally:
             applying.cancel()
         await self._report(owner, raw, outcome)
-        if outcome.apply_error:
-            raise Retry(
-                outcome.apply_error
-            )  # nothing tells when it can be written: the queue's back-off bounds attempts
-        return self._again(owner, outcome) or again_seconds
+        if outcome.apply_error:  # nothing tells when it can be written: the queue's back-off bounds attempts
+            raise Retry(outcome.apply_error)
+        if applied is not None and applied.waits:
+            return applied.again_seconds
+        if outcome.rolling:
+            return self._config.poll_seconds
+        again = (grace_seconds, applied.again_seconds if applied else None)
+        return min((seconds for seconds in again if seconds is not None), default=None)
 
     @staticmethod
-    async def _outcome(observed: Observed, applying: asyncio.Task[Applied]) -> tuple[Observed, float | None]:
-        """Return what is known once ``apply`` ended, and the seconds after which it wants to be called again."""
+    async def _outcome(observed: Observed, applying: asyncio.Task[Applied]) -> tuple[Observed, Applied | None]:
+        """Return what is known once ``apply`` ended, and what it did; None = nothing for sure."""
         try:
             applied = await applying
         except Reject as error:
@@ -175,7 +181,7 @@ class DeploymentReconciler:
         except (Retry, Hold) as error:
             return replace(observed, apply_error=str(error)), None
         # What was seen before a write says nothing about what was written: look again soon.
-        return replace(observed, rolling=applied.action in _WRITES), applied.again_seconds
+        return replace(observed, rolling=applied.action in _WRITES), applied
 
     async def _report(self, owner: str, raw: Raw, observed: Observed) -> Raw:
         """Write the status if it differs, and return the object as it is then."""
@@ -190,10 +196,6 @@ class DeploymentReconciler:
         url = f"{self._config.gateway_url.rstrip('/')}/v1"
         status = deployment_status.make_status(observed, findings, url=url, now=datetime.now(UTC))
         return await self._recorder.record(DEPLOYMENTS, raw, deployment.status.conditions, status)
-
-    def _again(self, owner: str, observed: Observed) -> float | None:
-        """Return when to look again; None = nothing is under way that does not tell of itself (Ray does: the poll)."""
-        return self._config.poll_seconds if observed.rolling or self._publishing.in_grace(owner) else None
 
     async def _refuse(self, owner: str, raw: Raw, error: Reject) -> None:
         """Say that the spec is not understood, and let its last known replicas answer on."""

@@ -46,6 +46,16 @@ class WorkQueue(Generic[K]):
         self._backlog.add(key, self._now(), urgent=urgent)
         self._notice()
 
+    def glance(self, key: K) -> None:
+        """Work on ``key`` as soon as possible, unless it waits because it failed."""
+        self._backlog.glance(key, self._now())
+        self._notice()
+
+    def clear(self) -> None:
+        """Forget every key: a new term adds all that exist."""
+        self._backlog.clear()
+        self._notice()
+
     def add_after(self, key: K, seconds: float) -> None:
         self._backlog.add_after(key, seconds, self._now())
         self._notice()

@@ -190,3 +190,54 @@ def test_no_key_is_ever_lost_whatever_happens(steps):
         assert popped[0] not in found, "one key in two lanes"
         found.add(popped[0])
     assert owed <= found
+
+
+def test_an_echo_of_our_own_write_brings_no_failed_attempt_forward():
+    for while_active in (True, False):
+        backlog = a_backlog()
+        backlog.add("a", 0)
+        backlog.pop(0)
+        if while_active:
+            backlog.glance("a", 0)
+        backlog.retry("a", 0, jitter=0)
+        backlog.done("a", 0)
+        if not while_active:
+            backlog.glance("a", 0)
+        assert backlog.pop(0) is None
+        assert backlog.next_at() == 1
+        assert backlog.pop(1) == ("a", 0)
+
+
+def test_an_echo_of_what_went_well_is_looked_at():
+    for while_active in (True, False):
+        backlog = a_backlog()
+        backlog.add("a", 0)
+        backlog.pop(0)
+        if while_active:
+            backlog.glance("a", 0)
+        backlog.succeed("a")
+        backlog.done("a", 0)
+        if not while_active:
+            backlog.glance("a", 0)
+        assert backlog.pop(0) == ("a", 0)
+
+
+def test_news_brings_a_failed_attempt_forward_also_after_an_echo():
+    backlog = a_backlog()
+    backlog.add("a", 0)
+    backlog.pop(0)
+    backlog.glance("a", 0)
+    backlog.add("a", 0)
+    backlog.retry("a", 0, jitter=0)
+    backlog.done("a", 0)
+    assert backlog.pop(0) == ("a", 0)
+
+
+def test_a_new_term_begins_with_nothing():
+    backlog = a_backlog()
+    for key in "ab":
+        backlog.add(key, 0, urgent=True)
+    backlog.add_after("c", 1, 0)
+    backlog.clear()
+    assert backlog.pop(5) is None
+    assert backlog.next_at() is None

@@ -40,12 +40,17 @@ class Watched:
         self.urgent = []
         self.server = server
         self.metrics = Metrics()
-        self.observing = Observing(server, self.metrics, relist_seconds=relist_seconds, enqueue=self.enqueue)
+        self.glances = []
+        self.observing = Observing(server, self.metrics, relist_seconds=relist_seconds, queue=self)
 
-    def enqueue(self, key, *, urgent):
+    def add(self, key, *, urgent=False):
         self.keys.append(key)
         if urgent:
             self.urgent.append(key)
+
+    def glance(self, key):
+        self.keys.append(key)
+        self.glances.append(key)
 
     async def __aenter__(self):
         self.task = asyncio.create_task(self.observing.run())

@@ -82,10 +82,11 @@ def test_the_grace_begins_anew_with_each_change_and_ends_when_it_is_over():
     assert publishing.finding("a", None, generation=1) is None
     now += publish.PENDING_GRACE_SECONDS
     assert publishing.finding("a", None, generation=1).reason == "Pending"
-    assert not publishing.in_grace("a")
+    assert publishing.grace_seconds("a") is None
     publishing.put("a", [], [])
     assert publishing.finding("a", None, generation=1) is None
-    assert publishing.in_grace("a")
+    now += 1
+    assert publishing.grace_seconds("a") == publish.PENDING_GRACE_SECONDS - 1
     publisher.state = State.YES
     assert publishing.finding("a", None, generation=1).status == "True"
-    assert not publishing.in_grace("a")
+    assert publishing.grace_seconds("a") is None

@@ -147,6 +147,12 @@ def test_what_was_just_written_is_looked_at_again_soon():
     assert house.api.condition("Reconciling") == ("True", "RollingOut")
 
 
+def test_what_waits_for_others_writes_is_rolling_out_and_comes_again_when_it_is_told():
+    house = House(chat(), ray=Ray(outcome=Applied(Action.PUT, 50.0, waits=True)))
+    assert house.reconcile() == 50.0
+    assert house.api.condition("Reconciling") == ("True", "RollingOut")
+
+
 def test_a_failed_application_is_tried_again_when_the_engine_says_so():
     house = House(chat(), ray=Ray(AppState(AppStatus.DEPLOY_FAILED, target=1), Applied(Action.NOTHING, 60.0)))
     assert house.reconcile() == 60.0
