@@ -8,6 +8,7 @@ from tandem_contract.xds.types import CLUSTER
 COUNT = 10
 """Of each kind: more objects than workers, so that some wait while others are being looked at."""
 
+SETTLED = {"CloudReachable": ("True", "EndpointAvailable"), "RoutesProgrammed": ("True", "Programmed")}
 NEVER = {"resync_seconds": 300, "relist_seconds": 300}
 
 
@@ -24,6 +25,8 @@ def slow(control_plane, tmp_path_factory):
             world.create_secret(name, api_key=f"sk-{name}")
         clouds = {name: {"endpoints": [{"name": name, "model": "gpt-5-mini"}]} for name in names}
         world.apply(*map(world.endpoint, names), *(world.deployment(n, cloud=c) for n, c in clouds.items()))
+        for name in names:  # told in the status: a new leader goes by it
+            world.until(SETTLED, name)
         eventually(lambda: all(holds(world, name) for name in names), SETTLE_SECONDS)
         yield world, api
         world.control_plane.kubectl("delete", "cloudep", *names)
