@@ -13,7 +13,11 @@ import uvloop
 BODY = json.dumps(
     {"id": "x", "object": "chat.completion", "choices": [{"message": {"content": "word " * 60}}]}
 ).encode()
-ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
+HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+    b"x-tandem-destination: local\r\nx-tandem-attempts: 1\r\n\r\n"  # as a replica: the gateway retries a stranger
+)
+ANSWER = HEAD % len(BODY) + BODY
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 CHUNKED = re.compile(rb"transfer-encoding: *chunked", re.IGNORECASE)
 
