@@ -1,10 +1,11 @@
 """OpenAI's shapes, as the small model writes them: chat and text completions, whole and in pieces."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 
-class Shape:
+class Shape(ABC):
     """How one endpoint writes its answers."""
 
     kind: str
@@ -33,11 +34,13 @@ class Shape:
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": "small-1", "object": kind, "created": 0, "model": self._model}
 
+    @abstractmethod
     def _said(self, text: str) -> dict[str, Any]:
-        raise NotImplementedError
+        """Return the part of a choice that holds a whole answer."""
 
+    @abstractmethod
     def _says(self, text: str) -> dict[str, Any]:
-        raise NotImplementedError
+        """Return the part of a choice that holds a piece of one."""
 
 
 class Chat(Shape):
