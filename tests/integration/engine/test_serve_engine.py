@@ -46,7 +46,8 @@ async def test_what_is_not_the_model_changes_without_a_restart_and_keeps_what_wa
 
     async def live() -> bool:
         state = await serve.state(renamed)
-        assert state.targets
+        if state.targets is None or len(state.targets) < 2:  # Ray leaves one out while it is told
+            return False
         told = [live_config((await serve.ask(target, renamed))[0]) for target in state.targets]
         wanted = (["other"], True, 1234)
         return all((t["names"], t["overflow"], t["time_to_first_token_milliseconds"]) == wanted for t in told)
