@@ -27,6 +27,7 @@ RAY_CLUSTER: Final = "lab"
 CLOUD_MODEL: Final = "big-model"
 GATEWAY_SECRET: Final = "tandem-gateway-tls"  # noqa: S105  the name of a Secret
 _START_SECONDS: Final = 120
+_COUNT_SECONDS: Final = 30
 
 Report = Callable[[str], None]
 
@@ -104,10 +105,12 @@ class Stack:
         )
 
     def replica_pid(self) -> int:
-        """Return the process of the only replica that Ray runs."""
-        running = [int(replica["pid"]) for replica in self._replicas() if replica["state"] == "RUNNING"]
-        if len(running) != 1:
-            raise RuntimeError(f"Ray runs {len(running)} replicas instead of one")
+        """Return the process of the only replica that Ray runs; a new one may answer just before Ray counts it."""
+        deadline = time.monotonic() + _COUNT_SECONDS
+        while len(running := self._running()) != 1:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"Ray runs {len(running)} replicas instead of one")
+            time.sleep(0.1)
         return running[0]
 
     def requests_sent(self) -> int:
@@ -156,6 +159,9 @@ class Stack:
             ray_clusters={RAY_CLUSTER: ray},
             settings=settings,
         )
+
+    def _running(self) -> list[int]:
+        return [int(replica["pid"]) for replica in self._replicas() if replica["state"] == "RUNNING"]
 
     def _replicas(self) -> list[dict[str, Any]]:
         request = urllib.request.Request(  # noqa: S310  our own http address

@@ -16,6 +16,8 @@ _SETTLES_SECONDS = 30  # a route, a health check or a status that follows what w
 _STARTS_SECONDS = 600  # vLLM loads and warms up: about 90 on two cores in peace
 _QUESTION = "What is the capital of France?"
 _ASK_RAY = 'curl -s -H "Authorization: Bearer $RAY_TOKEN" $RAY_URL/api/serve/applications/'
+_LIST_PROCESSES = f"{_ASK_RAY} | grep -o '\"pid\": [0-9][0-9]*'"
+_GENERATIONS_AND_CONDITIONS = "{.metadata.generation} {.status.observedGeneration} {.status.conditions[*].type}"
 _COUNT_SENT = "curl -s $CLOUD_ADMIN_URL/requests | grep -o '\"path\"' | wc -l"
 
 LOCAL: tuple[Check, ...] = (status(200), header("x-tandem-destination", "local"))
@@ -37,7 +39,7 @@ def tour(place: Place) -> Iterator[Step]:
     yield from starting()
     yield from answered_locally()
     yield from replica_gone(place)
-    yield from edited()
+    yield from edited(place)
     yield from deleted()
 
 
@@ -45,7 +47,9 @@ def starting() -> Iterator[Step]:
     yield Step("Apply the example", apply(), (succeeds, prints(f"modeldeployment.*/{MODEL} (created|configured)")))
     yield Step("It is Ready at once: the cloud bridges while the model loads", wait_for("Ready", 120), (succeeds,))
     yield Step(
-        "LOCAL says that no replica is ready yet", f"kubectl get mdep -n {_NAMESPACE}", (succeeds, prints(MODEL))
+        "LOCAL says that no replica is ready yet",
+        f"kubectl get mdep -n {_NAMESPACE}",
+        (succeeds, prints(rf"(?m)^{MODEL} .* True +Bridged +0 ")),
     )
     yield Step(
         "A chat is answered by the cloud: bridge",
@@ -88,14 +92,26 @@ def replica_gone(place: Place) -> Iterator[Step]:
     yield Step("The replica comes back, and answers are local again", chat(), (*LOCAL,), within_seconds=_STARTS_SECONDS)
 
 
-def edited() -> Iterator[Step]:
+def edited(place: Place) -> Iterator[Step]:
+    pid = place.replica_pid()
     patch = json.dumps({"spec": {"model": {"names": [MODEL, "greeter"]}}})
     yield Step(
         "Give the model a second name",
         f"kubectl patch mdep -n {_NAMESPACE} {MODEL} --type merge -p '{patch}'",
         (succeeds,),
     )
-    yield Step("The new route is live, and nothing restarted", chat("greeter"), LOCAL, within_seconds=_SETTLES_SECONDS)
+    yield Step("The new route is live", chat("greeter"), LOCAL, within_seconds=_SETTLES_SECONDS)
+    yield Step(
+        "Nothing of the edit is on its way any more",
+        f"kubectl get mdep -n {_NAMESPACE} {MODEL} -o jsonpath='{_GENERATIONS_AND_CONDITIONS}'",
+        (prints(r"^(\d+) \1 (?!.*Reconciling)"),),
+        within_seconds=_SETTLES_SECONDS,
+    )
+    yield Step(
+        f"Nothing restarted: process {pid} is the replica, as before",
+        _LIST_PROCESSES,
+        (prints(rf'^"pid": {pid}\s*$'),),
+    )
 
 
 def deleted() -> Iterator[Step]:

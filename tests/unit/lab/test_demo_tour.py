@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from tandem_lab.demo import coordinates
-from tandem_lab.demo.steps import Result
+from tandem_lab.demo.steps import Result, Step
 from tandem_lab.demo.tour import chat, tour
 
 
@@ -44,6 +44,59 @@ def test_what_only_the_moment_knows_is_asked_at_that_moment() -> None:
     counted = [step for step in tour(place) if "requests, as before" in step.title]
     assert counted[0].judge(Result(0, "7\n")) == []
     assert counted[0].judge(Result(0, "8\n"))
+
+
+def step_called(title: str) -> Step:
+    return next(step for step in tour(Notebook()) if title in step.title)
+
+
+def a_list(reason: str, ready: str) -> Result:
+    header = "NAME    MODEL           READY   REASON    LOCAL   CLOUD   URL        AGE\n"
+    return Result(0, f"{header}hello   file:///gemma   True    {reason}   {ready}       True    http://g   4s\n")
+
+
+def test_a_replica_that_is_ready_before_its_time_is_seen() -> None:
+    step = step_called("no replica is ready yet")
+
+    assert step.judge(a_list("Bridged", "0")) == []
+    assert step.judge(a_list("Bridged", "1"))
+    assert step.judge(a_list("Bridged", " "))
+    assert step.judge(a_list("LocalAnswers", "0"))
+
+
+def test_an_edit_that_is_still_on_its_way_is_seen() -> None:
+    step = step_called("on its way")
+
+    assert step.judge(Result(0, "2 2 Ready LocalAvailable CloudReachable RoutesProgrammed")) == []
+    assert step.judge(Result(0, "2 1 Ready LocalAvailable CloudReachable RoutesProgrammed"))
+    assert step.judge(Result(0, "2 2 Ready LocalAvailable CloudReachable RoutesProgrammed Reconciling"))
+
+
+def test_a_replica_that_an_edit_restarted_is_seen() -> None:
+    step = step_called("Nothing restarted")
+
+    assert step.judge(Result(0, '"pid": 4711\n')) == []
+    assert step.judge(Result(0, '"pid": 4712\n'))
+    assert step.judge(Result(0, '"pid": 47110\n'))
+    assert step.judge(Result(0, '"pid": 4711\n"pid": 4712\n'))
+    assert step.judge(Result(1, ""))
+
+
+def test_the_process_is_asked_for_before_the_edit() -> None:
+    place = Notebook()
+
+    asked = next(list(place.asked) for step in tour(place) if "second name" in step.title)
+
+    assert asked.count("pid") == 2
+
+
+def test_processes_are_found_in_what_ray_serve_says() -> None:
+    told = json.dumps({"replicas": [{"pid": 4711, "port": 1}, {"pid": None}], "proxies": {"n": {"actor_id": "a"}}})
+    command = step_called("Nothing restarted").command.partition("|")[2]
+
+    found = subprocess.run(["bash", "-c", command], input=told, capture_output=True, text=True, check=True)
+
+    assert found.stdout == '"pid": 4711\n'
 
 
 def test_a_chat_is_valid_json_with_the_headers_that_were_asked_for() -> None:
