@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what the demo and the tests need and this machine lacks: Debian packages, uv, the locked Python environment.
 # Safe to run again. As root it installs Debian packages itself; otherwise through sudo, or it says which are missing.
+# Arguments are programs that must be there as well, each from the Debian package of its name.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -18,6 +19,7 @@ missing_packages() {
     [ -e /etc/ssl/certs/ca-certificates.crt ] || echo ca-certificates
     PATH="$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null | grep -q 'libnuma\.so\.1 ' || echo libnuma1 # vLLM links to it
     [ -n "$(find_uv)" ] || python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv # to install uv into
+    for program in "$@"; do command -v "$program" >/dev/null || echo "$program"; done
 }
 
 install_packages() {
@@ -47,7 +49,7 @@ install_uv() {
 
 python3 -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null ||
     stop "Python 3.11, 3.12 or 3.13 is needed as python3 (found: $(python3 -V 2>&1 || true))."
-packages=$(missing_packages)
+packages=$(missing_packages "$@")
 # shellcheck disable=SC2086  # one word per package
 [ -z "$packages" ] || install_packages $packages
 [ -n "$(find_uv)" ] || install_uv

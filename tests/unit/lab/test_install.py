@@ -36,9 +36,9 @@ class Machine:
     def lacks(self, name: str) -> None:
         (self.folder / name).unlink()
 
-    def install(self) -> subprocess.CompletedProcess[str]:
+    def install(self, *programs: str) -> subprocess.CompletedProcess[str]:
         env = {"PATH": str(self.folder), "HOME": str(self.folder / "home")}
-        return subprocess.run(["/bin/sh", SCRIPT], env=env, capture_output=True, text=True, check=False)
+        return subprocess.run(["/bin/sh", SCRIPT, *programs], env=env, capture_output=True, text=True, check=False)
 
     @property
     def log(self) -> list[str]:
@@ -79,6 +79,16 @@ def test_root_gets_the_missing_packages_installed(machine: Machine) -> None:
     assert done.returncode == 0, done.stderr
     assert "apt-get update -qq" in machine.log
     assert "apt-get install -y -qq --no-install-recommends libnuma1" in machine.log
+
+
+def test_a_program_that_was_asked_for_is_installed_only_where_it_is_missing(machine: Machine) -> None:
+    machine.has("id", "echo 0")
+    machine.has("here", "exit 0")
+
+    done = machine.install("here", "wrk")
+
+    assert done.returncode == 0, done.stderr
+    assert "apt-get install -y -qq --no-install-recommends wrk" in machine.log
 
 
 def test_a_user_who_may_use_sudo_needs_no_root_shell(machine: Machine) -> None:
