@@ -59,7 +59,7 @@ async def test_names_and_objective_change_without_a_restart(small_models):
             assert (response.status, response.headers["x-small-replica"]) == (200, pid)
             return (await response.json())["model"] == "renamed"
 
-    await eventually_async(renamed, within_seconds=30)
+    await eventually_async(renamed, within_seconds=60)
     async with model.chat(url=url, headers=FIRST, switches={"hang": "before_headers"}) as response:
         assert response.status == 503  # within 0.7 s instead of 1.5 s; the unit tests hold the numbers
 
@@ -77,7 +77,7 @@ async def test_a_hanging_model_is_left_within_the_bound(steady_model, hang, stre
         assert response.headers["x-tandem-prior-attempts"] == "2"
         assert response.headers["location"] == "https://tandem.internal/v1/chat/completions"
     running = "small_model_running"
-    await eventually_async(lambda: _is_zero(steady_model, running), within_seconds=10)
+    await eventually_async(lambda: _is_zero(steady_model, running), within_seconds=60)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -89,11 +89,11 @@ async def test_a_client_that_leaves_ends_the_models_work(steady_model, stream):
     async with aiohttp.ClientSession() as client:
         asking = asyncio.ensure_future(_read(client, url, body))
         running = "small_model_running"
-        await eventually_async(lambda: _is(steady_model, running, 1.0), within_seconds=10)
+        await eventually_async(lambda: _is(steady_model, running, 1.0), within_seconds=60)
         asking.cancel()
         await asyncio.wait({asking})
-    await eventually_async(lambda: _is_zero(steady_model, running), within_seconds=10)
-    assert await steady_model.metric(disconnects) == before + 1
+    await eventually_async(lambda: _is_zero(steady_model, running), within_seconds=60)
+    await eventually_async(lambda: _is(steady_model, disconnects, before + 1), within_seconds=60)
 
 
 async def test_a_saturated_replica_sends_on_and_queues_what_came_back(small_models):
@@ -123,19 +123,19 @@ async def test_a_crowd_in_the_engine_does_not_hold_back_health_checks(steady_mod
 
     crowd = [asyncio.ensure_future(ask()) for _ in range(60)]
     running = "small_model_running"
-    await eventually_async(lambda: _is(steady_model, running, 60.0), within_seconds=30)
+    await eventually_async(lambda: _is(steady_model, running, 60.0), within_seconds=60)
     async with steady_model.get("/tandem/healthz") as response:
         assert response.status == 200
     for each in crowd:
         each.cancel()
     await asyncio.gather(*crowd, return_exceptions=True)
-    await eventually_async(lambda: _is_zero(steady_model, running), within_seconds=30)
+    await eventually_async(lambda: _is_zero(steady_model, running), within_seconds=60)
 
 
 async def test_scaling_down_lets_running_streams_finish_and_tells_health_checks(small_models):
     model = await small_models.deploy(replicas=2)
     urls = [f"http://{each.address}:{each.port}{model.prefix}" for each in await model.targets()]
-    switches = {"tokens": 60, "token_seconds": 0.1}
+    switches = {"tokens": 300, "token_seconds": 0.1}  # half a minute: Ray has to take one away before they end
 
     async def stream(url):
         async with model.chat(url=url + "/v1/chat/completions", stream=True, switches=switches) as response:
@@ -143,12 +143,12 @@ async def test_scaling_down_lets_running_streams_finish_and_tells_health_checks(
 
     streams = [asyncio.ensure_future(stream(url)) for url in urls]
     for url in urls:
-        await eventually_async(lambda url=url: _is(model, "small_model_running", 1.0, url), within_seconds=10)
+        await eventually_async(lambda url=url: _is(model, "small_model_running", 1.0, url), within_seconds=60)
     await small_models.again(model, replicas=1)
-    states = await eventually_async(lambda: _one_drains(model, urls), within_seconds=30)
+    states = await eventually_async(lambda: _one_drains(model, urls), within_seconds=60)
     assert not any(each.done() for each in streams), states
     for text in await asyncio.gather(*streams):
-        assert text.count('"content": "word') == 60
+        assert text.count('"content": "word') == 300
         assert text.endswith("data: [DONE]\n\n")
 
 
@@ -179,7 +179,7 @@ async def test_a_model_that_cannot_start_says_why_in_the_last_line_of_rays_messa
     model = small_models.document("broken", switches={"start_error": "the weights are for another architecture"})
     await small_models.bench.engine.apply(model.app, 1)
     await eventually_async(
-        lambda: _says(model, "CannotStartError: the weights are for another architecture"), within_seconds=60
+        lambda: _says(model, "CannotStartError: the weights are for another architecture"), within_seconds=150
     )
 
 
@@ -187,7 +187,7 @@ async def test_arguments_that_are_not_allowed_are_refused_before_anything_starts
     model = small_models.document("refused")
     model.app = {**model.app, "args": {**model.app["args"], "engine_args": {"trust-remote-code": "true"}}}
     await small_models.bench.engine.apply(model.app, 1)
-    await eventually_async(lambda: _says(model, "engineArgs: trust-remote-code: not a flag"), within_seconds=60)
+    await eventually_async(lambda: _says(model, "engineArgs: trust-remote-code: not a flag"), within_seconds=150)
 
 
 async def _read(session, url, body):
