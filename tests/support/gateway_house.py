@@ -19,8 +19,8 @@ from support.replica_peer import ReplicaPeer
 from support.wait import eventually
 from support.xds_operator import XdsOperator, a_pki, mount
 
-START_SECONDS = 60
-CHANGE_SECONDS = 15
+START_SECONDS = 120
+CHANGE_SECONDS = 60
 
 
 @dataclass
@@ -76,6 +76,15 @@ class GatewayHouse:
             return wanted <= keys and kinds <= {key.type_url for key in keys}
 
         eventually(saved, CHANGE_SECONDS)
+
+
+def files_below(folder: Path) -> dict[Path, bytes]:
+    """Return the content of each file, read again when one was replaced meanwhile, as the snapshot is."""
+    while True:
+        try:
+            return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        except FileNotFoundError:
+            continue
 
 
 def _no_answer(error: Exception) -> int:

@@ -64,7 +64,7 @@ class RunningGuard:
     def start(self) -> None:
         self.registry = CollectorRegistry()
         self._thread.run(self._start(GuardSettings(self.socket, LIMIT_SECONDS, self.body_bytes)))
-        eventually(self.socket.exists, within_seconds=10)
+        eventually(self.socket.exists, within_seconds=60)
 
     def stop(self) -> None:
         self._thread.run(self._stop())
@@ -226,7 +226,7 @@ def a_gateway(
         )
     bootstrap = static_bootstrap(resources, guard=pipe(guard), agent=tcp(replica.port))
     with StaticGateway(bootstrap, folder, port=port) as gateway:
-        eventually(lambda: gateway.health()["local|team/hello"], within_seconds=15)
+        eventually(lambda: gateway.health()["local|team/hello"], within_seconds=60)
         yield gateway
 
 

@@ -88,8 +88,8 @@ def routing_world(folder: Path, dead_port: int) -> Iterator[World]:
         ]
         bootstrap = static_bootstrap(resources, guard=pipe(guard.socket), agent=tcp(agent.port))
         with StaticGateway(bootstrap, folder, port=port) as gateway:
-            eventually(lambda: usable(gateway, "local|ns/two") == 2, within_seconds=20)
-            eventually(lambda: usable(gateway, "local|ns/dead") == 0, within_seconds=20)
+            eventually(lambda: usable(gateway, "local|ns/two") == 2, within_seconds=60)
+            eventually(lambda: usable(gateway, "local|ns/dead") == 0, within_seconds=60)
             yield World(gateway, replicas, sick, cloud, guard)
 
 

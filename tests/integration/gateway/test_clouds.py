@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.clouded_gateway import OWNER, CloudedGateway, key, policy, way, words
-from support.gateway_house import CHANGE_SECONDS, GatewayHouse, gateway_house
+from support.gateway_house import CHANGE_SECONDS, GatewayHouse, files_below, gateway_house
 from support.h2_cloud import h2_cloud
 from support.wait import eventually
 from support.xds_operator import XdsOperator
@@ -186,7 +186,7 @@ def test_after_a_restart_from_disk_nothing_leaves_until_the_operator_is_back(
         house.until_ready()
         cloud.received.clear()
         until_answered_by(gateway, "local")
-        assert house.answers("mini")
+        house.until_answered("mini")  # once found healthy
         assert house.gateway.metric("tandem_gateway_credentials") == 0
         assert not cloud.received
 
@@ -197,7 +197,7 @@ def test_after_a_restart_from_disk_nothing_leaves_until_the_operator_is_back(
         house.operator.open()
         until_answered_by(gateway, "cloud/provider")
 
-        places = {path.name: path.read_bytes() for path in house.gateway.folder.rglob("*") if path.is_file()}
+        places = {path.name: content for path, content in files_below(house.gateway.folder).items()}
         places["metrics"] = house.gateway.get("/metrics")[1].encode()
         assert {"agent.log", "envoy.log", "snapshot", "metrics"} <= places.keys()
         for place, content in places.items():

@@ -12,7 +12,7 @@ def dead_guard(house: House) -> Iterator[House]:
     house.guard.stop()
     yield house
     house.guard.start()
-    eventually(lambda: house.chat().status_code == 200, within_seconds=15)
+    eventually(lambda: house.chat().status_code == 200, within_seconds=60)
 
 
 def test_with_the_guard_dead_nothing_leaves_and_local_answers(dead_guard: House) -> None:
@@ -27,7 +27,7 @@ def test_a_guard_that_is_back_serves_again(house: House) -> None:
     house.guard.stop()
     assert house.chat().status_code == 503
     house.guard.start()
-    eventually(lambda: house.chat().status_code == 200, within_seconds=15)
+    eventually(lambda: house.chat().status_code == 200, within_seconds=60)
 
 
 def test_a_stream_that_loses_its_guard_ends_and_does_not_go_on_unseen(house: House) -> None:
@@ -39,4 +39,4 @@ def test_a_stream_that_loses_its_guard_ends_and_does_not_go_on_unseen(house: Hou
         with pytest.raises(Exception, match=r"."):
             list(lines)
     house.guard.start()
-    eventually(lambda: house.chat().status_code == 200, within_seconds=15)
+    eventually(lambda: house.chat().status_code == 200, within_seconds=60)

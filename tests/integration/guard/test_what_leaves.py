@@ -120,7 +120,7 @@ def test_usage_is_counted_once_and_shown_to_who_asked(
     before = tokens(house, "prompt"), tokens(house, "completion")
     answer = house.chat(path=path, max_tokens=9, x_fault=fault, **body)
     assert answer.status_code == 200
-    eventually(lambda: tokens(house, "completion") == before[1] + 9, within_seconds=10)
+    eventually(lambda: tokens(house, "completion") == before[1] + 9, within_seconds=60)
     assert tokens(house, "prompt") == before[0] + 2
     if asked is not None:
         events = [line.removeprefix("data: ") for line in answer.text.split("\n\n") if line]
@@ -133,7 +133,7 @@ def test_usage_is_counted_once_and_shown_to_who_asked(
 def test_an_embeddings_answer_is_counted_without_completion_tokens(house: House) -> None:
     before = tokens(house, "prompt"), tokens(house, "completion")
     assert house.chat(path="embeddings", input="three words here").status_code == 200
-    eventually(lambda: tokens(house, "prompt") == before[0] + 3, within_seconds=10)
+    eventually(lambda: tokens(house, "prompt") == before[0] + 3, within_seconds=60)
     assert tokens(house, "completion") == before[1]
 
 
@@ -141,14 +141,14 @@ def test_an_embeddings_answer_is_counted_without_completion_tokens(house: House)
 def test_an_answer_without_usage_is_counted_as_such(house: House, stream: bool) -> None:
     before = unreported(house)
     assert house.chat(stream=stream, x_fault="no_usage").status_code == 200
-    eventually(lambda: unreported(house) == before + 1, within_seconds=10)
+    eventually(lambda: unreported(house) == before + 1, within_seconds=60)
 
 
 def test_a_stream_that_breaks_off_is_counted_as_unreported_and_reaches_the_client_as_broken(house: House) -> None:
     before = unreported(house)
     with pytest.raises(httpx.RemoteProtocolError):
         house.chat(stream=True, x_fault="drop_mid_stream")
-    eventually(lambda: unreported(house) == before + 1, within_seconds=10)
+    eventually(lambda: unreported(house) == before + 1, within_seconds=60)
 
 
 def test_events_reach_the_client_while_the_cloud_still_speaks(house: House) -> None:
@@ -157,7 +157,7 @@ def test_events_reach_the_client_while_the_cloud_still_speaks(house: House) -> N
     with house.client.stream("POST", f"{house.gateway.url}/v1/chat/completions", json=body) as answer:
         assert next(answer.iter_lines()).startswith('data: {"id"')
         assert house.clouds["cloud-a"].aborted == before
-    eventually(lambda: house.clouds["cloud-a"].aborted == before + 1, within_seconds=10)  # the client left: so do we
+    eventually(lambda: house.clouds["cloud-a"].aborted == before + 1, within_seconds=60)  # the client left: so do we
 
 
 def test_a_client_that_leaves_before_the_answer_is_counted_as_aborted(house: House) -> None:
@@ -174,9 +174,9 @@ def test_a_client_that_leaves_before_the_answer_is_counted_as_aborted(house: Hou
     before, at_the_cloud = aborted(), house.clouds["cloud-a"].aborted
     body = {"model": "cold", "messages": [], "x_fault": "hang"}
     with pytest.raises(httpx.ReadTimeout):
-        house.client.post(f"{house.gateway.url}/v1/chat/completions", json=body, timeout=1)
-    eventually(lambda: aborted() == before + 1, within_seconds=10)
-    eventually(lambda: house.clouds["cloud-a"].aborted == at_the_cloud + 1, within_seconds=10)
+        house.client.post(f"{house.gateway.url}/v1/chat/completions", json=body, timeout=5)
+    eventually(lambda: aborted() == before + 1, within_seconds=60)
+    eventually(lambda: house.clouds["cloud-a"].aborted == at_the_cloud + 1, within_seconds=60)
 
 
 def test_a_body_of_16_mib_goes_out_whole(house: House) -> None:

@@ -63,7 +63,7 @@ def test_the_audit_log_tells_who_wrote_what(control_plane: ControlPlane, namespa
         ]
         return ("create", "told") in refs
 
-    eventually(told, within_seconds=10)
+    eventually(told, within_seconds=60)
 
 
 def programs_of(folder: Path) -> list[str]:
