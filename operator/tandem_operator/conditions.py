@@ -102,6 +102,8 @@ SECRET_NOT_FOUND: Final = "SecretNotFound"  # noqa: S105  a reason, not a secret
 """The operator's namespace has no Secret of this name."""
 SECRET_FORBIDDEN: Final = "SecretForbidden"  # noqa: S105  a reason, not a secret
 """The operator may not read the Secret; the message says whose right is missing. What was read before stays in use."""
+SECRET_UNREADABLE: Final = "SecretUnreadable"  # noqa: S105  a reason, not a secret
+"""The API server does not hand the Secret out; what was read before stays in use. Asked again with back-off."""
 KEY_NOT_FOUND: Final = "KeyNotFound"
 """The Secret has no such key."""
 KEY_UNUSABLE: Final = "KeyUnusable"

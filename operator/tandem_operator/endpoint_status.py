@@ -1,16 +1,17 @@
 """What a CloudEndpoint's Secrets give, and its status. Pure.
 
-Secrets come in as they were read: ``None`` = not there, ``FORBIDDEN`` = the operator may not read it.
+Secrets come in as they were read: ``None`` = not there, an ``Unread`` = nobody can tell.
 ``Reachable`` is not among the conditions: nobody can tell without sending something, and nothing is sent but requests.
 No message names more of a Secret than its name and key.
 """
 
 import base64
 import binascii
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
-from typing import Final, Literal
+from typing import Final
 
 from cryptography import x509
 from tandem_contract.documents import Credential
@@ -28,10 +29,18 @@ class Unread(Enum):
     """Why there is no telling what is in a Secret, or whether there is one."""
 
     FORBIDDEN = auto()
+    """The operator lacks the right."""
+
+    FAILED = auto()
+    """The API server gives no answer, or cannot decrypt it."""
 
 
-FORBIDDEN: Final = Unread.FORBIDDEN
-Read = Raw | None | Literal[Unread.FORBIDDEN]
+Read = Raw | None | Unread
+
+_UNREAD: Final[Mapping[Unread, str]] = {
+    Unread.FORBIDDEN: conditions.SECRET_FORBIDDEN,
+    Unread.FAILED: conditions.SECRET_UNREADABLE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +66,10 @@ class Resolved:
         return self.credential is not None and self.ca is None
 
     @property
-    def forbidden(self) -> bool:
-        """Whether a Secret could not be read for want of a right: nothing is known then, neither for nor against."""
-        return any(
-            finding is not None and finding.reason == conditions.SECRET_FORBIDDEN for finding in (self.key, self.ca)
-        )
+    def unread(self) -> Unread | None:
+        """Why a Secret could not be read: nothing is known then, neither for nor against. None = all were."""
+        said = {finding.reason for finding in (self.key, self.ca) if finding is not None}
+        return next((why for why, reason in _UNREAD.items() if reason in said), None)
 
 
 def resolve(endpoint: CloudEndpoint, *, key_secret: Read, ca_secret: Read) -> Resolved:
@@ -114,7 +122,7 @@ def _credential(endpoint: CloudEndpoint, secret: Read, destination: str) -> tupl
 def _certificates(ref: KeyRef, secret: Read) -> tuple[str | None, Finding | None]:
     value, missing = _value(secret, ref)
     if missing is not None:
-        reason = missing.reason if secret is FORBIDDEN else conditions.CERTIFICATE_MISSING
+        reason = missing.reason if isinstance(secret, Unread) else conditions.CERTIFICATE_MISSING
         return None, Finding("False", reason, f"spec.tls.caSecretRef: {missing.message}")
     try:
         x509.load_pem_x509_certificates(value)
@@ -125,12 +133,8 @@ def _certificates(ref: KeyRef, secret: Read) -> tuple[str | None, Finding | None
 
 
 def _value(secret: Read, ref: KeyRef) -> tuple[bytes, Finding | None]:
-    if secret is FORBIDDEN:
-        message = (
-            f"the operator may not read Secret {ref.name} in its own namespace: let its ServiceAccount get it, as the "
-            "Role of the installation does. Until then what was last read for this spec stays in use"
-        )
-        return b"", Finding("False", conditions.SECRET_FORBIDDEN, message)
+    if isinstance(secret, Unread):
+        return b"", Finding("False", _UNREAD[secret], _why_unread(secret, ref))
     if secret is None:
         message = f"there is no Secret {ref.name} in the operator's namespace"
         return b"", Finding("False", conditions.SECRET_NOT_FOUND, message)
@@ -138,3 +142,14 @@ def _value(secret: Read, ref: KeyRef) -> tuple[bytes, Finding | None]:
         return base64.b64decode(secret["data"][ref.key], validate=True), None
     except (KeyError, TypeError, binascii.Error):
         return b"", Finding("False", conditions.KEY_NOT_FOUND, f"Secret {ref.name} has no key {ref.key}")
+
+
+def _why_unread(unread: Unread, ref: KeyRef) -> str:
+    if unread is Unread.FORBIDDEN:
+        why = (
+            f"the operator may not read Secret {ref.name} in its own namespace: let its ServiceAccount get it, as the "
+            "Role of the installation does"
+        )
+    else:
+        why = f"the API server does not hand out Secret {ref.name} in the operator's namespace, and the log says why"
+    return f"{why}. Until then what was last read for this spec stays in use"

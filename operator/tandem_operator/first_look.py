@@ -1,10 +1,12 @@
-"""Which objects a new leader has not looked at yet: until none is left, no gateway is let in. Fed by ``leading``."""
+"""Whose objects a new leader has not decided on yet: until none is left, no gateway is let in. Fed by ``leading``.
+
+Decided = published, or withdrawn: whatever fails after that, a write of the status for one, is no reason to wait.
+"""
 
 import asyncio
 from collections.abc import Iterable
 from typing import Final
 
-from tandem_operator.cache import Key
 from tandem_operator.errors import Hold, Retry
 
 MAX_ATTEMPTS: Final = 3
@@ -12,32 +14,30 @@ MAX_ATTEMPTS: Final = 3
 
 
 class FirstLook:
-    """Fed with the outcome of every reconcile."""
+    """Knows objects as the owners of what is published."""
 
-    def __init__(self, keys: Iterable[Key]) -> None:
-        self._left = dict.fromkeys(keys, MAX_ATTEMPTS)
+    def __init__(self, owners: Iterable[str]) -> None:
+        self._left = dict.fromkeys(owners, MAX_ATTEMPTS)
         self.over = asyncio.Event()
-        """Set once every object was looked at."""
+        """Set once everything was decided."""
 
         self._check()
 
-    def done(self, key: Key) -> None:
-        """Say that ``key`` was reconciled."""
-        self._left.pop(key, None)
+    def decided(self, owner: str) -> None:
+        """Say that what is published for ``owner`` is what should be."""
+        self._left.pop(owner, None)
         self._check()
 
-    def failed(self, key: Key, error: Exception, *, published: bool) -> None:
-        """Say that ``key`` was not reconciled this time, and whether it was published before ``error``.
+    def failed(self, owner: str, error: Exception) -> None:
+        """Say that ``owner`` was not reconciled this time.
 
         An outage says nothing about the object: it is waited for, and gateways keep what they have until then.
         """
-        if published:
-            self.done(key)
-        if key not in self._left or isinstance(error, Retry | Hold):
+        if owner not in self._left or isinstance(error, Retry | Hold):
             return
-        self._left[key] -= 1
-        if self._left[key] == 0:
-            self.done(key)
+        self._left[owner] -= 1
+        if self._left[owner] == 0:
+            self.decided(owner)
 
     def _check(self) -> None:
         if not self._left:

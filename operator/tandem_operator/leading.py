@@ -83,7 +83,7 @@ class Leading:
 
     async def _work(self, term: Term, pki: Pki, publisher: Publisher, engines: Mapping[str, ServeEngine]) -> None:
         keys = [key for kind in (Kind.ENDPOINT, Kind.DEPLOYMENT) for key in self._observing.cache.keys(kind)]
-        first_look = FirstLook(keys)
+        first_look = FirstLook(map(_owner, keys))
         self._queue.clear()  # of what a follower heard
         for key in keys:
             self._queue.add(key)
@@ -115,7 +115,7 @@ class Leading:
         sightings: Sightings,
     ) -> Reconcile[Key]:
         """Return the function that brings any key to its spec, and looks again at the next resync at the latest."""
-        publishing, recorder = Publishing(publisher), Recorder(self._cluster)
+        publishing, recorder = Publishing(publisher, decided=first_look.decided), Recorder(self._cluster)
         endpoints = EndpointReconciler(
             cluster=self._cluster,
             directory=self._observing.directory,
@@ -141,9 +141,8 @@ class Leading:
             try:
                 again_seconds = await by_kind[key.kind](key)
             except Exception as error:
-                first_look.failed(key, error, published=publisher.publishes(_owner(key)))
+                first_look.failed(_owner(key), error)
                 raise
-            first_look.done(key)
             if again_seconds is not None or self._observing.cache.get(key) is None:
                 return again_seconds
             return self._config.resync_seconds * random.uniform(0.9, 1.1)  # noqa: S311  jitter

@@ -59,10 +59,13 @@ def _settled(programmed: Programmed) -> Finding:
 
 
 class Publishing:
-    """A publisher, and since when each owner has not been settled."""
+    """A publisher, and since when each owner has not been settled; ``decided`` is told of each owner's put and drop."""
 
-    def __init__(self, publisher: Publisher, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, publisher: Publisher, *, decided: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._publisher = publisher
+        self._decided = decided
         self._clock = clock
         self._unsettled_since: dict[str, float] = {}
 
@@ -70,11 +73,13 @@ class Publishing:
         """Publish exactly this for ``owner``."""
         if self._publisher.put(owner, messages, documents):
             self._unsettled_since.pop(owner, None)
+        self._decided(owner)
 
     def drop(self, owner: str) -> None:
         """Withdraw all of ``owner``."""
         self._publisher.drop(owner)
         self._unsettled_since.pop(owner, None)
+        self._decided(owner)
 
     def finding(self, owner: str, prior: Condition | None, *, generation: int) -> Finding | None:
         """Return what ``RoutesProgrammed`` of ``owner`` is now; None = too early to say."""

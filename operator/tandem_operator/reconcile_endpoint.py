@@ -1,7 +1,8 @@
 """Brings one CloudEndpoint to its spec: read → publish → status. Called by the work queue, for whatever reason.
 
 Fails closed: without a key, or without the certificates that it asks for, no credential is published and nothing
-leaves. A Secret that could not be *read* changes nothing: what was published stays until it can be.
+leaves. A Secret that could not be *read* changes nothing for the spec that it was last read for; an edited spec never
+goes on with it, since what was published may allow more.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from tandem_operator.conditions import Finding
 from tandem_operator.config import OperatorConfig
 from tandem_operator.directory import Directory
 from tandem_operator.egress.policy import endpoint_policy
-from tandem_operator.endpoint_status import FORBIDDEN, Read, Resolved
+from tandem_operator.endpoint_status import Read, Resolved, Unread
 from tandem_operator.errors import Reject, Retry
 from tandem_operator.parsing import parse, parse_status
 from tandem_operator.publish import Publishing
@@ -75,13 +76,15 @@ class EndpointReconciler:
             ca_secret=await self._secret(endpoint.spec.tls.ca_secret_ref.name) if endpoint.spec.tls else None,
         )
         await self._insist_on(endpoint)
-        if resolved.forbidden:
+        if resolved.unread:
             self._keep(key, endpoint)
         else:
             self._read[key.name] = _version(endpoint), resolved
             self._publish(endpoint, resolved)
             self._note(key, usable=resolved.usable)
         await self._report(raw, endpoint, resolved)
+        if resolved.unread is Unread.FAILED:
+            raise Retry(f"Secrets of CloudEndpoint {key.name} could not be read")
         return self._again_seconds
 
     async def _secret(self, name: str) -> Read:
@@ -89,7 +92,10 @@ class EndpointReconciler:
             return await self._cluster.get(SECRETS, self._namespace, name)
         except Forbidden as error:
             log.warning("a Secret may not be read", secret=name, why=str(error))
-            return FORBIDDEN
+            return Unread.FORBIDDEN
+        except Retry as error:
+            log.warning("a Secret could not be read", secret=name, why=str(error))
+            return Unread.FAILED
 
     def _keep(self, key: Key, endpoint: CloudEndpoint) -> None:
         """Go on with what this leader read for this very spec; without that, nothing leaves."""

@@ -3,7 +3,7 @@
 It counts the writes that pass, in the order in which they arrive, over all proxies that share one ``Fuse``. At the
 chosen one it calls ``blow`` — which kills the operator — before the write is forwarded, or after it was applied and
 before the operator hears of it, or after the answer. It can also hold back watch events, as a stuck connection does,
-and reads, as an overloaded server does.
+and reads, as an overloaded server does, and answer in the server's place, as one does that cannot decrypt a Secret.
 """
 
 import asyncio
@@ -81,6 +81,7 @@ class FaultProxy:
         self._flowing.set()
         self._breaks = 0
         self._slow = ""
+        self._answers: dict[tuple[str, str], tuple[int, str]] = {}
         self.waiting = 0
         """Reads that are being held back now."""
 
@@ -90,6 +91,14 @@ class FaultProxy:
 
     def release_reads(self) -> None:
         self._slow = ""
+
+    def answer(self, method: str, end: str, status: int, message: str) -> None:
+        """Answer ``method`` of every path that ends so with a failure, as an API server words it, until ``pass_on``."""
+        self._answers[method, end] = status, message
+
+    def pass_on(self) -> None:
+        """Answer nothing any more in the server's place."""
+        self._answers.clear()
 
     def hold_events(self) -> None:
         """Let nothing more through on watches that are open or come."""
@@ -136,6 +145,16 @@ class FaultProxy:
         await self._wait_while_held(request)
         await self._blow_if_due(number, When.BEFORE)
         body = await request.read()
+        for (method, end), (status, message) in self._answers.items():
+            if request.method == method and request.path.endswith(end):
+                failure = {
+                    "kind": "Status",
+                    "apiVersion": "v1",
+                    "status": "Failure",
+                    "message": message,
+                    "code": status,
+                }
+                return web.json_response(failure, status=status)
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
         url = f"{self._upstream}{request.raw_path}"
         timeout = aiohttp.ClientTimeout(total=None)

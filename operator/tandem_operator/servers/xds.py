@@ -86,10 +86,6 @@ class Publisher:
         """Withdraw everything of ``owner``; ``programmed`` is YES again when every gateway has let it go."""
         return self._store.drop(owner)
 
-    def publishes(self, owner: str) -> bool:
-        """Return whether anything is published for ``owner``."""
-        return bool(self._store.owned_by(owner))
-
     def programmed(self, owner: str) -> Programmed:
         """Return whether every connected gateway's Envoy and guard have accepted what ``owner`` publishes now."""
         return self._served.verdict(owner)

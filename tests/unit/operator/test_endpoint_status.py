@@ -9,7 +9,7 @@ from tandem_lab.certificates import Authority
 from tandem_operator import conditions, endpoint_status
 from tandem_operator.api.v1alpha1 import CloudEndpoint
 from tandem_operator.conditions import Finding
-from tandem_operator.endpoint_status import FORBIDDEN
+from tandem_operator.endpoint_status import Unread
 from tandem_operator.reconcile_endpoint import way_out
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -88,10 +88,17 @@ def test_ready(secret, routes, ready):
     assert status.observed_generation == 1
 
 
-def test_what_may_not_be_read_is_said_with_what_to_do_and_taken_for_neither_there_nor_missing():
-    resolved = resolve(FORBIDDEN)
-    assert (resolved.key.status, resolved.key.reason, resolved.forbidden) == ("False", "SecretForbidden", True)
-    assert "let its ServiceAccount get it" in resolved.key.message
-    resolved = resolve(a_secret(api_key=b"sk"), FORBIDDEN, tls=TLS)
-    assert (resolved.key.status, resolved.ca.reason, resolved.forbidden) == ("True", "SecretForbidden", True)
-    assert not resolve(None).forbidden
+@pytest.mark.parametrize(
+    ("unread", "reason", "told"),
+    [
+        (Unread.FORBIDDEN, "SecretForbidden", "let its ServiceAccount get it"),
+        (Unread.FAILED, "SecretUnreadable", "the log says why"),
+    ],
+)
+def test_what_could_not_be_read_is_said_with_what_to_do_and_taken_for_neither_there_nor_missing(unread, reason, told):
+    resolved = resolve(unread)
+    assert (resolved.key.status, resolved.key.reason, resolved.unread) == ("False", reason, unread)
+    assert told in resolved.key.message
+    resolved = resolve(a_secret(api_key=b"sk"), unread, tls=TLS)
+    assert (resolved.key.status, resolved.ca.reason, resolved.unread) == ("True", reason, unread)
+    assert resolve(None).unread is None

@@ -77,7 +77,7 @@ class APublisher:
 def test_the_grace_begins_anew_with_each_change_and_ends_when_it_is_over():
     now = 100.0
     publisher = APublisher()
-    publishing = publish.Publishing(publisher, clock=lambda: now)
+    publishing = publish.Publishing(publisher, decided=lambda _: None, clock=lambda: now)
     publishing.put("a", [], [])
     assert publishing.finding("a", None, generation=1) is None
     now += publish.PENDING_GRACE_SECONDS
@@ -90,3 +90,11 @@ def test_the_grace_begins_anew_with_each_change_and_ends_when_it_is_over():
     publisher.state = State.YES
     assert publishing.finding("a", None, generation=1).status == "True"
     assert publishing.grace_seconds("a") is None
+
+
+def test_each_put_and_each_drop_is_a_decision_whatever_was_published_before():
+    decided = []
+    publishing = publish.Publishing(APublisher(), decided=decided.append)
+    publishing.put("a", [], [])
+    publishing.drop("b")
+    assert decided == ["a", "b"]

@@ -96,7 +96,7 @@ class House:
         self.reconciler = DeploymentReconciler(
             cluster=self.api,
             directory=directory,
-            publishing=Publishing(self.publisher),
+            publishing=Publishing(self.publisher, decided=lambda _: None),
             recorder=Recorder(self.api),
             engines={"lab": self.ray},
             config=OperatorConfig(ray_clusters={"lab": cluster}, poll_seconds=3),
