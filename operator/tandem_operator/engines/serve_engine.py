@@ -190,6 +190,8 @@ class ServeEngine:
         return tuple(sorted(lost))
 
     async def _recent(self) -> ServeDetails:
+        if self._reading.locked() and self._last is not None and isinstance(self._last[1], Hold):
+            raise self._last[1]  # one who waits for a silent cluster is enough
         async with self._reading:
             if self._last is not None:
                 at, told = self._last

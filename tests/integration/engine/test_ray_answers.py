@@ -16,6 +16,7 @@ from tandem_lab.process import free_port
 from tandem_operator.clients import ray_serve
 from tandem_operator.clients.ray_metrics import RayMetrics
 from tandem_operator.clients.ray_serve import RayServeClient
+from tandem_operator.engines import serve_engine
 from tandem_operator.engines.serve_details import ServeDetails
 from tandem_operator.engines.serve_document import Action
 from tandem_operator.engines.serve_engine import MOST_IN_LINE, PARKED_PER_SECOND, PARKED_SECONDS, ServeEngine
@@ -155,6 +156,20 @@ async def test_after_a_silence_others_are_told_at_once(asking: Asking) -> None:
     results = await asyncio.gather(*(asking.engine.observe(OURS) for _ in range(20)), return_exceptions=True)
     assert {type(result) for result in results} == {Hold}
     assert len(asking.dashboard.asked) == 1
+
+
+async def test_one_who_waits_for_a_silent_cluster_is_enough(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    asking.dashboard.read = _hang
+    with pytest.raises(Hold):
+        await asking.engine.observe(OURS)
+    monkeypatch.setattr(serve_engine, "FAIL_FAST_SECONDS", 0)
+    monkeypatch.setattr(ray_serve, "READ_SECONDS", 600)
+    waiting = asyncio.create_task(asking.engine.observe(OURS))
+    await eventually_async(lambda: len(asking.dashboard.asked) == 2, 60)
+    results = await asyncio.gather(*(asking.engine.observe(OURS) for _ in range(20)), return_exceptions=True)
+    assert {type(result) for result in results} == {Hold}
+    assert not waiting.done()
+    waiting.cancel()
 
 
 async def test_one_answer_serves_all_deployments_of_a_moment(asking: Asking) -> None:
