@@ -51,5 +51,5 @@ def _gone(world: World, name: str) -> None:
 
 def _ways_out(world: World, name: str) -> list[bytes]:
     hop, upstream = names.cloud_cluster(name), names.upstream_statistics(name)
-    clusters = world.gateway.held[CLUSTER]
+    clusters = dict(world.gateway.held[CLUSTER])  # at once: the gateway has a thread of its own
     return [held for key, held in clusters.items() if key == hop or key.startswith((f"{hop}|", f"{upstream}|"))]

@@ -34,6 +34,9 @@ FAST: Final[Mapping[str, Any]] = {
     "freshness_seconds": 1,
 }
 
+STEADY: Final[Mapping[str, Any]] = {"lease_duration_seconds": 15, "renew_deadline_seconds": 10}
+"""Over ``FAST``, for tests that would see a leader that stepped down: four seconds are not much on a busy machine."""
+
 USER: Final = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
 
 
@@ -83,8 +86,8 @@ class World:
         """Wait until these conditions have these statuses and reasons."""
 
         def there() -> bool:
-            found = {type_: self.condition(type_, name) for type_ in expected}
-            assert found == dict(expected)
+            found = self.get(name)
+            assert {type_: condition_of(found, type_) for type_ in expected} == dict(expected)
             return True
 
         eventually(there, seconds)
@@ -103,7 +106,8 @@ class World:
 
     def delete_everything(self) -> None:
         """Leave nothing behind for the next test."""
-        self.control_plane.run_kubectl("delete", "mdep", "--all", "-n", self.namespace, "--timeout=60s")
+        timeout = f"--timeout={SETTLE_SECONDS}s"
+        self.control_plane.run_kubectl("delete", "mdep", "--all", "-n", self.namespace, timeout)
 
     def owner_key(self, name: str = "chat") -> str:
         return f"{self.namespace}/{name}"
@@ -123,7 +127,7 @@ def serve_app(head: RayHead, world: World, name: str = "chat") -> dict[str, Any]
     """Return what Ray says about a deployment's application, None when it does not know it."""
     address = f"{head.url}/api/serve/applications/"
     request = urllib.request.Request(address, headers={"Authorization": f"Bearer {head.token}"})  # noqa: S310  our own
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310  our own address
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310  our own address
         applications = json.load(answer)["applications"]
     found = [app for key, app in applications.items() if key.endswith(f"_{world.namespace}_{name}")]
     return dict(found[0]) if found else None

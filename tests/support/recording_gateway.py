@@ -68,7 +68,8 @@ class RecordingGateway:
 
     def snapshot(self) -> Mapping[tuple[str, str], str]:
         """Return the version of everything that it holds, but the heartbeat."""
-        return {key: version for key, version in self._versions.items() if key[0] != FRESHNESS}
+        now = dict(self._versions)  # at once: it is called from other threads
+        return {key: version for key, version in now.items() if key[0] != FRESHNESS}
 
     def _document(self, type_url: str, name: str) -> dict[str, Any] | None:
         value = self.held[type_url].get(name)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from support.operator_world import SETTLE_SECONDS, START_SECONDS, running_world
+from support.operator_world import SETTLE_SECONDS, START_SECONDS, STEADY, running_world
 from support.wait import eventually
 from tandem_contract.identity import OPERATOR_NAME
 from tandem_lab.gateway import Gateway
@@ -24,7 +24,7 @@ from tandem_lab.secret_mount import SecretMount
 @pytest.fixture
 def house(control_plane, tmp_path):
     """A world with a real gateway beside the recording one; certificates are looked at every second."""
-    settings = {"certificates_seconds": 1, "gateway_port": free_port()}
+    settings = {**STEADY, "certificates_seconds": 1, "gateway_port": free_port()}
     with (
         running_world(control_plane, tmp_path, {}, settings=settings) as world,
         SecretMount(control_plane, NAMESPACE, "tandem-gateway-tls", tmp_path / "tls") as mount,
@@ -72,7 +72,7 @@ def presented(world, folder):
     context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
     context.set_alpn_protocols(["h2"])
     with (
-        socket.create_connection(("127.0.0.1", world.operator.xds_port), timeout=5) as plain,
+        socket.create_connection(("127.0.0.1", world.operator.xds_port), timeout=60) as plain,
         context.wrap_socket(plain, server_hostname=OPERATOR_NAME) as secured,
     ):
         shown = secured.getpeercert(binary_form=True)
@@ -97,13 +97,13 @@ class Clients:
         self._thread.join()
 
     def _ask(self):
-        with httpx.Client(trust_env=False) as client:
+        with httpx.Client(trust_env=False, timeout=60) as client:
             while not self._done.is_set():
                 self.statuses.append(client.get(self._url).status_code)
 
 
 def known(gateway_port, world, name):
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(trust_env=False, timeout=60) as client:
         listed = client.get(f"http://127.0.0.1:{gateway_port}/v1/models").json()["data"]
     return world.owner_key(name) in {model["id"] for model in listed}
 
@@ -119,7 +119,7 @@ def test_a_new_authority_takes_over_under_load_and_nobody_notices(house):
 
     is_followed()
     first = authority_of(secret(world, "tandem-gateway-tls")["tls.crt"])
-    connects = gateway.metric("tandem_gateway_operator_connects_total")
+    connects = eventually(lambda: gateway.metric("tandem_gateway_operator_connects_total"), START_SECONDS)
     with Clients(port) as clients:
         age(world, "ca", days=310)  # 55 are left: it gets a successor, which is trusted and does not sign yet
         eventually(lambda: secret(world, "tandem-gateway-tls")["ca.crt"].count(b"BEGIN") == 2, SETTLE_SECONDS)
@@ -131,7 +131,8 @@ def test_a_new_authority_takes_over_under_load_and_nobody_notices(house):
         successor = authority_of(secret(world, "tandem-gateway-tls")["tls.crt"])
         eventually(lambda: presented(world, mount.folder) == successor, SETTLE_SECONDS)
         is_followed()
-        assert gateway.metric("tandem_gateway_operator_connects_total") == connects, "its stream was left alone"
+        told = eventually(lambda: gateway.metric("tandem_gateway_operator_connects_total"), START_SECONDS)
+        assert told == connects, "its stream was left alone"
 
         mount.refresh()
         world.operator.restart()  # the agent comes back, with its new certificate, to the new one of the operator

@@ -33,7 +33,7 @@ def test_without_its_secret_an_endpoint_has_no_credential_and_with_it_it_has(wor
     assert world.gateway.credential("late") is None
     world.create_secret("late", api_key="sk-late")
     until(world, "late", RESOLVED)
-    assert world.gateway.credential("late") == "Bearer sk-late"
+    eventually(lambda: world.gateway.credential("late") == "Bearer sk-late", SETTLE_SECONDS)
 
 
 def test_a_rotated_key_is_taken_over_and_a_deleted_one_is_withdrawn(world):
@@ -81,7 +81,8 @@ def test_deployments_say_what_keeps_them_from_the_cloud_and_are_routed_there_onl
         world.deployment("asks", cloud={"endpoints": [{"name": "shut", "model": "gpt-5-mini"}]}),
     )
     world.until({"CloudReachable": ("False", "NamespaceNotAllowed")}, "asks")
-    assert world.gateway.endpoint_policy("shut")["namespaces"] == []
+    policy = eventually(lambda: world.gateway.endpoint_policy("shut"), SETTLE_SECONDS)
+    assert policy["namespaces"] == []
     eventually(lambda: routed_to_cloud(world, ray_head, "asks") == (False, False), SETTLE_SECONDS)
     world.control_plane.kubectl("label", "namespace", world.namespace, f"may-use={world.namespace}")
     world.until({"CloudReachable": ("True", "EndpointAvailable")}, "asks")
@@ -138,8 +139,11 @@ def test_after_a_life_with_it_a_key_is_nowhere_but_with_gateways(world, control_
     delete_secret(world, "living")
     until(world, "living", {"CredentialsResolved": ("False", "SecretNotFound")})
 
+    def reasons():
+        return {event["reason"] for event in control_plane.get_json("events", "-A")["items"]}
+
+    eventually(lambda: {"KeyUnusable", "SecretNotFound"} <= reasons(), SETTLE_SECONDS)  # told after the status
     told = control_plane.get_json("events", "-A")["items"]
-    assert {"KeyUnusable", "SecretNotFound"} <= {event["reason"] for event in told}
     asked = json.dumps([event for event in control_plane.audit_events() if event["user"]["username"] == USER])
     assert "living" in asked
     places = {

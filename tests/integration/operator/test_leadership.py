@@ -9,6 +9,7 @@ from support.operator_world import (
     FAST,
     SETTLE_SECONDS,
     START_SECONDS,
+    STEADY,
     audited,
     condition_of,
     operator_rights,
@@ -16,6 +17,7 @@ from support.operator_world import (
 )
 from support.recording_gateway import RecordingGateway
 from support.wait import eventually
+from tandem_contract.xds.types import FRESHNESS
 from tandem_lab.operator import NAMESPACE, Operator
 
 
@@ -28,7 +30,7 @@ def two_operators(control_plane, folder, first_ray=None, second_ray=None):
             folder / name,
             kubeconfig=rights,
             ray_clusters={"lab": ray} if ray else {},
-            settings={**FAST, "identity": name},
+            settings={**FAST, **STEADY, "identity": name},
         )
         for name, ray in (("first", first_ray), ("second", second_ray))
     )
@@ -102,14 +104,15 @@ def test_a_leader_that_was_frozen_finds_that_it_lost_the_lease_and_writes_nothin
         assert wrote == {"tandem-operator (second)"}
         assert to_ray[0].seen == wrote_before
         assert holder(control_plane) == "second"
-        assert second.leads
-        control_plane.kubectl("delete", "mdep", "hello", "-n", namespace, "--timeout=60s")
+        eventually(lambda: second.leads, START_SECONDS)
+        control_plane.kubectl("delete", "mdep", "hello", "-n", namespace, "--timeout=150s")
 
 
 def test_when_the_api_server_is_gone_the_leader_steps_down_and_lives_on(operators, control_plane):
     first, second, gateway = operators
     eventually(lambda: gateway.streams, START_SECONDS)
-    eventually(gateway.snapshot, START_SECONDS)
+    eventually(lambda: gateway.held[FRESHNESS], START_SECONDS)  # comes last: now it has everything
+    assert gateway.snapshot()
     before = gateway.snapshot()
     control_plane.stop_api_server()
     try:

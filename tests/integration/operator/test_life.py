@@ -126,14 +126,15 @@ def test_the_elder_keeps_a_name_and_leaves_it_to_its_heir(chat):
     chat.apply(chat.deployment("chat", model={"names": ["renamed"]}, cloud=CLOUD))
     chat.until_settled("heir")
     assert chat.get("heir")["status"]["names"] == ["chat", chat.owner_key("heir")]
-    assert chat.gateway.policy(chat.owner_key("heir"))["names"] == ["chat", chat.owner_key("heir")]
+    named = ["chat", chat.owner_key("heir")]
+    eventually(lambda: chat.gateway.policy(chat.owner_key("heir"))["names"] == named, SETTLE_SECONDS)
 
 
 def test_deletion_leaves_nothing_behind(world, ray_head):
     world.apply(world.deployment("short"))
     world.until_settled("short")
     assert serve_app(ray_head, world, "short") is not None
-    world.control_plane.kubectl("delete", "mdep", "short", "-n", world.namespace, "--timeout=60s")
+    world.control_plane.kubectl("delete", "mdep", "short", "-n", world.namespace, "--timeout=150s")
     assert serve_app(ray_head, world, "short") is None
     eventually(lambda: world.gateway.policy(world.owner_key("short")) is None, SETTLE_SECONDS)
     for type_url, name in ((CLUSTER, "model|short"), (ENDPOINTS, names.local_cluster(world.owner_key("short")))):

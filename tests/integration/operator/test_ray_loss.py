@@ -29,6 +29,7 @@ def test_a_silent_ray_changes_nothing_for_a_fresh_leader_and_a_new_head_gets_the
     world, head = fragile
     targets = world.get()["status"]["local"]["targets"]
     cluster = names.local_cluster(world.owner_key())
+    eventually(lambda: world.gateway.addresses(cluster) == 1, SETTLE_SECONDS)
     held = world.gateway.held[ENDPOINTS][cluster]
     head.kill()
     world.until(LAST_KNOWN)
@@ -53,7 +54,7 @@ def test_deletion_is_held_while_ray_is_silent_until_it_is_given_up(fragile):
     assert world.exists()
     world.control_plane.kubectl("annotate", "mdep", "chat", "-n", world.namespace, f"{names.ABANDON}=true")
     eventually(lambda: not world.exists(), SETTLE_SECONDS)
-    assert "ServeAppAbandoned" in _event_reasons(world)
+    eventually(lambda: "ServeAppAbandoned" in _event_reasons(world), SETTLE_SECONDS)  # told once the object is gone
 
 
 def test_a_cluster_that_left_the_configuration_lets_its_deployments_go(fragile):
@@ -63,8 +64,8 @@ def test_a_cluster_that_left_the_configuration_lets_its_deployments_go(fragile):
     world.operator.start()
     world.until({"Ready": ("False", "UnknownRayCluster")})
     assert world.get()["status"]["local"]["targets"], "what is known of its replicas stays"
-    world.control_plane.kubectl("delete", "mdep", "chat", "-n", world.namespace, "--timeout=60s")
-    assert "RayClusterGone" in _event_reasons(world)
+    world.control_plane.kubectl("delete", "mdep", "chat", "-n", world.namespace, "--timeout=150s")
+    eventually(lambda: "RayClusterGone" in _event_reasons(world), SETTLE_SECONDS)  # told once the object is gone
 
 
 def _event_reasons(world):

@@ -23,5 +23,5 @@ def test_what_runs_there_is_kept_as_it_is_until_its_deployment_is_deleted(world,
     assert world.gateway.addresses(names.local_cluster(world.owner_key())) == 1
     app = serve_app(ray_head, world)
     assert (app["status"], app["deployments"]["replica"]["target_num_replicas"]) == ("RUNNING", 1)
-    world.control_plane.kubectl("delete", "mdep", "chat", "-n", world.namespace, "--timeout=60s")
+    world.control_plane.kubectl("delete", "mdep", "chat", "-n", world.namespace, "--timeout=150s")
     assert serve_app(ray_head, world) is None

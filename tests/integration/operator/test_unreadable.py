@@ -47,11 +47,14 @@ def test_a_spec_that_is_not_understood_keeps_its_replicas_and_sends_nothing_away
     rayless.until(
         {"RoutesProgrammed": ("True", "Programmed"), "CloudReachable": ("True", "EndpointAvailable")}, "elder"
     )
+    eventually(lambda: rayless.gateway.endpoint_policy("eu"), SETTLE_SECONDS)
     eventually(lambda: rayless.gateway.endpoint_policy("eu")["namespaces"] == [rayless.namespace], SETTLE_SECONDS)
-    assert rayless.gateway.policy(rayless.owner_key("elder"))["clouds"]
+    eventually(lambda: rayless.gateway.policy(rayless.owner_key("elder"))["clouds"], SETTLE_SECONDS)
     understood = held(rayless, "elder", "shared")
     edit_from_the_future(rayless, "elder")
     rayless.until({"Ready": ("False", "InvalidSpec")}, "elder")
+    # The status may be faster than the gateway; its policy comes after the routes.
+    eventually(lambda: not rayless.gateway.policy(rayless.owner_key("elder"))["clouds"], SETTLE_SECONDS)
     policy = rayless.gateway.policy(rayless.owner_key("elder"))
     assert (policy["clouds"], policy["when"], policy["data_class"]) == ([], [], "Restricted")
     assert policy["names"] == ["shared", rayless.owner_key("elder")]
