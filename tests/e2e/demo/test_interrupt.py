@@ -1,4 +1,4 @@
-"""Ctrl-C ends the demo without a trace, wherever it is."""
+"""Ctrl-C ends every process of the demo, wherever it is."""
 
 import secrets
 import signal
