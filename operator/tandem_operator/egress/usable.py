@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tandem_operator import conditions
 from tandem_operator.api.v1alpha1 import CloudChoice, CloudEndpoint, ModelDeployment
 from tandem_operator.egress.selector import matches
 
@@ -13,7 +14,7 @@ class Unusable:
 
     endpoint: str
     reason: str
-    """For a condition: EndpointNotFound, NamespaceNotAllowed, ModelNotOffered, RegionNotAllowed, DataClassTooHigh."""
+    """One of those of ``CloudReachable``."""
 
     message: str
     """What is wrong and whose field would change it."""
@@ -34,20 +35,23 @@ def _first_obstacle(
     deployment: ModelDeployment, choice: CloudChoice, endpoint: CloudEndpoint | None, labels: Mapping[str, str] | None
 ) -> tuple[str, str] | None:
     if endpoint is None:
-        return "EndpointNotFound", f"CloudEndpoint {choice.name} does not exist"
+        return conditions.ENDPOINT_NOT_FOUND, f"CloudEndpoint {choice.name} does not exist"
     spec, policy, namespace = endpoint.spec, deployment.spec.policy, deployment.metadata.namespace
     if labels is None or not matches(spec.allowed_namespaces, labels):
         return (
-            "NamespaceNotAllowed",
+            conditions.NAMESPACE_NOT_ALLOWED,
             f"spec.allowedNamespaces of CloudEndpoint {choice.name} does not match namespace {namespace}",
         )
     if choice.model not in {model.name for model in spec.models}:
-        return "ModelNotOffered", f"spec.models of CloudEndpoint {choice.name} has no {choice.model}"
+        return conditions.MODEL_NOT_OFFERED, f"spec.models of CloudEndpoint {choice.name} has no {choice.model}"
     if policy.regions and spec.region not in policy.regions:
-        return "RegionNotAllowed", f"region {spec.region} of CloudEndpoint {choice.name} is not in spec.policy.regions"
+        return (
+            conditions.REGION_NOT_ALLOWED,
+            f"region {spec.region} of CloudEndpoint {choice.name} is not in spec.policy.regions",
+        )
     if policy.data_class > spec.max_data_class:
         return (
-            "DataClassTooHigh",
+            conditions.DATA_CLASS_TOO_HIGH,
             f"spec.policy.dataClass {policy.data_class} is above {spec.max_data_class}, "
             f"spec.maxDataClass of CloudEndpoint {choice.name}",
         )
