@@ -17,7 +17,12 @@ def test_a_service_account_has_its_own_rights_and_no_more(control_plane: Control
     reader = control_plane.service_account_kubeconfig(namespace, "reader")
 
     assert reader.stat().st_mode & 0o077 == 0
-    assert "kube-root-ca.crt" in control_plane.kubectl("--kubeconfig", reader, "get", "configmaps", "-n", namespace)
+
+    def listed() -> bool:
+        found = control_plane.run_kubectl("--kubeconfig", reader, "get", "configmaps", "-n", namespace)
+        return "kube-root-ca.crt" in found.stdout
+
+    eventually(listed, within_seconds=60)  # a controller puts it there, and the authorizer has to hear of the role
     with pytest.raises(KubectlError, match="Forbidden"):
         control_plane.kubectl("--kubeconfig", reader, "get", "secrets", "-n", namespace)
 
@@ -25,7 +30,9 @@ def test_a_service_account_has_its_own_rights_and_no_more(control_plane: Control
 def test_pod_security_is_enforced(control_plane: ControlPlane, namespace: str) -> None:
     control_plane.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
 
-    refused = control_plane.run_kubectl("run", "root", "--image=any", "-n", namespace)
+    root = ("run", "root", "--image=any", "-n", namespace)
+    eventually(lambda: "violates PodSecurity" in control_plane.run_kubectl(*root, "--dry-run=server").stderr, 60)
+    refused = control_plane.run_kubectl(*root)
 
     assert refused.returncode != 0
     assert "violates PodSecurity" in refused.stderr
