@@ -1,4 +1,7 @@
-"""Minting and checking single X.509 certificates, ECDSA on P-256. Used by ``pki`` alone, which decides when. Pure."""
+"""Minting and checking single X.509 certificates, ECDSA on P-256. Used by ``pki`` alone, which decides when.
+
+It draws keys and numbers at random; the time is given, and nothing is read or stored.
+"""
 
 import secrets
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
-"""The internal CA and the certificates between operator and gateways. Pure: Secret data, ``now`` in; Secret data out.
+"""The internal CA and the certificates between operator and gateways: Secret data and ``now`` in, Secret data out.
 
-Who stores: at start, and at every resync, each operator reads the Secrets ``tandem-internal`` (``INTERNAL_SECRET``) and
+Keys are drawn here, and nothing is read or stored. ``internal_secrets`` does that: when it begins to lead, and then
+every ``certificates_seconds``, the leader reads the Secrets ``tandem-internal`` (``INTERNAL_SECRET``) and
 ``tandem-gateway-tls`` (``GATEWAY_SECRET``) in its own namespace and calls
 
     pki = plan_pki(internal, gateway, server=pki.server or None, names=config.xds_names, now=now)
@@ -9,9 +10,9 @@ with the decoded ``data`` of each (``None`` = there is no such Secret). Then
     ``pki.internal``, ``pki.gateway``   what each Secret must hold, whole; equal to what was read = nothing to write
     ``pki.server``                      for ``Publisher.start`` and ``Publisher.use``
     ``pki.redirect_key``                the secret behind redirect tokens; made once, never rotated here
-Only the leader writes: ``tandem-internal`` first, with the resourceVersion that was read, and nothing is used before it
-was written: of two that made a CA at once, one gets a conflict and plans again. A follower that finds no CA waits.
-``tandem-gateway-tls`` (``tls.crt``, ``tls.key``, ``ca.crt``) is mounted into gateway pods.
+``tandem-internal`` is written first, with the resourceVersion that was read, and nothing is used before it was written:
+of two that made a CA at once (a leader that does not know yet that it is none), one gets a conflict and plans again. A
+follower has no part in it. ``tandem-gateway-tls`` (``tls.crt``, ``tls.key``, ``ca.crt``) is mounted into gateway pods.
 
 Rotation: a leaf is renewed when a third of its life is left. A CA is followed by a new one when 60 days are left: first
 it is only trusted, a day later it signs, and the old one is trusted until it ends, so that no connection ever fails.

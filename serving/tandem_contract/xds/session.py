@@ -1,6 +1,6 @@
 """One client's side of the delta protocol: what it asked for, what it was sent, what it accepted.
 
-``DeltaServer`` feeds it requests and changes and sends what ``next_response`` returns. Pure: no sockets, no clock.
+``DeltaServer`` feeds it requests and changes and sends what ``next_response`` returns. No sockets are here, no clock.
 Refused batches are halved and sent again until the one resource that is wrong is known by name.
 """
 

@@ -11,7 +11,8 @@ from envoy.config.endpoint.v3 import endpoint_pb2
 from pydantic import ValidationError
 from tandem_contract.documents import Credential, DeploymentPolicy, EndpointPolicy, Freshness
 from tandem_contract.identity import LOCAL_PREFIX
-from tandem_contract.xds import Key, Resource, to_document, types
+from tandem_contract.xds import types
+from tandem_contract.xds.resources import Key, Resource, to_document
 
 from tandem_serving.gateway.policy_board import PolicyView, fresh_at
 
