@@ -10,6 +10,7 @@ import sys
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -21,6 +22,7 @@ from tandem_lab.process import Process, free_port
 
 NAMESPACE: Final = "tandem-system"
 SERVICE_ACCOUNT: Final = "tandem-operator"
+_PROBE_SECONDS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +128,9 @@ class Operator:
 
     def _get(self, path: str) -> str | None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.probes_port}{path}", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.probes_port}{path}", timeout=_PROBE_SECONDS) as answer:
                 return str(answer.read().decode())
-        except (URLError, OSError):
+        except (URLError, HTTPException, OSError):
             return None
 
     def _environment(self) -> dict[str, str]:

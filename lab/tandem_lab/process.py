@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -15,12 +16,17 @@ _DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
 may abort before the program is started."""
 
 
+_PORTS = range(2_000, 11_000)
+"""Below those of Ray heads, and of outgoing connections: one of these could be there before who asked for the port."""
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    """Return a TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port that was free a moment ago; ``OSError`` when there is none."""
+    for port in random.sample(_PORTS, 200):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return port
+    raise OSError(f"no free port among {_PORTS.start} to {_PORTS.stop - 1} on {host}")
 
 
 class Process:

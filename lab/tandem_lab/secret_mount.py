@@ -24,6 +24,7 @@ class SecretMount:
         self._cluster = cluster
         self._secret = (name, "--namespace", namespace)
         self._ended = threading.Event()
+        self._writing = threading.Lock()
         self._refresher = threading.Thread(target=self._refresh_for_ever, name=f"mount of {name}", daemon=True)
 
     def __enter__(self) -> Self:
@@ -49,8 +50,9 @@ class SecretMount:
         found = self._cluster.run_kubectl("get", "secret", *self._secret, "-o", "json")
         if found.returncode != 0:
             return False
-        for name, value in json.loads(found.stdout)["data"].items():
-            _replace(self.folder / name, base64.b64decode(value))
+        with self._writing:
+            for name, value in json.loads(found.stdout)["data"].items():
+                _replace(self.folder / name, base64.b64decode(value))
         return True
 
     def _refresh_for_ever(self) -> None:

@@ -145,7 +145,7 @@ class FaultProxy:
         await self._wait_while_held(request)
         await self._blow_if_due(number, When.BEFORE)
         body = await request.read()
-        for (method, end), (status, message) in self._answers.items():
+        for (method, end), (status, message) in list(self._answers.items()):
             if request.method == method and request.path.endswith(end):
                 failure = {
                     "kind": "Status",

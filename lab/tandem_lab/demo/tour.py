@@ -135,7 +135,12 @@ def deleted() -> Iterator[Step]:
         (status(404), header("x-tandem-destination", "gateway")),
         within_seconds=_SETTLES_SECONDS,
     )
-    yield Step("And no model in its list", "curl -si $URL/models", (status(200), prints(r'"data": ?\[\]')))
+    yield Step(
+        "And no model in its list",
+        "curl -si $URL/models",
+        (status(200), prints(r'"data": ?\[\]')),
+        within_seconds=_SETTLES_SECONDS,
+    )
 
 
 def apply() -> str:
