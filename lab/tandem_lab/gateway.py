@@ -5,7 +5,6 @@ Used by the demo, tests and campaigns. Where it listens for clients comes from t
 
 import json
 import shutil
-import signal
 import sys
 import tempfile
 import urllib.request
@@ -130,13 +129,6 @@ class Gateway:
     def restart_envoy(self) -> None:
         self.kill_envoy()
         self.start_envoy()
-
-    def pause_agent(self) -> None:
-        """Freeze the agent: its sockets stay open and nothing answers."""
-        self.agent.signal(signal.SIGSTOP)
-
-    def resume_agent(self) -> None:
-        self.agent.signal(signal.SIGCONT)
 
     def _environment(self) -> dict[str, str]:
         fields = {

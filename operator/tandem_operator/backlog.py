@@ -71,18 +71,6 @@ class Backlog(Generic[K]):
         """Keys that could be worked on now."""
         return len(self._urgent) + len(self._ready) + len(self._again)
 
-    @property
-    def waiting(self) -> int:
-        return len(self._due)
-
-    @property
-    def active(self) -> int:
-        return len(self._active)
-
-    def failures(self, key: K) -> int:
-        """Failures in a row of one key."""
-        return self._failures.get(key, 0)
-
     def add(self, key: K, now: float, *, urgent: bool = False) -> None:
         """Work on ``key`` as soon as possible; once urgent, it stays so until it is worked on."""
         self._due.pop(key, None)

@@ -5,7 +5,7 @@ lacks is gone, unless it was seen in a newer version than the list's. What an ev
 way stays deleted although that list still has it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -79,9 +79,6 @@ class Cache:
 
     def keys(self, kind: Kind) -> list[Key]:
         return list(self._shelves[kind].objects)
-
-    def all(self, kind: Kind) -> Iterator[Raw]:
-        return iter(self._shelves[kind].objects.values())
 
     def see(self, kind: Kind, raw: Raw) -> Change | None:
         """Take in an object that an event or a read brought; None = nothing new, or older than what is known."""

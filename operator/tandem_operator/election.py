@@ -42,11 +42,6 @@ class Election:
     def leads(self) -> bool:
         return self.writable_seconds() > 0
 
-    @property
-    def settled(self) -> bool:
-        """Whether the Lease was read at least once: until then nobody knows who leads."""
-        return self._sighting is not None
-
     def writable_seconds(self) -> float:
         """Return for how long this process may still write, 0 when it does not lead: the fence."""
         return leader.writable_seconds(self._renewed_at, self._terms, time.monotonic())

@@ -1,4 +1,4 @@
-"""Runs ``reconcile`` for every key that is due, a few at a time, never two for one key. Started by ``__main__``.
+"""Runs ``reconcile`` for every key that is due, a few at a time, never two for one key. Run by ``leading``.
 
 It decides nothing: ``backlog`` keeps the order. Whatever a reconcile raises, the key comes back.
 """
@@ -30,16 +30,6 @@ class WorkQueue(Generic[K]):
         self._metrics = metrics
         self._kind = kind
         self._changed = asyncio.Event()
-
-    @property
-    def depth(self) -> int:
-        """Keys that wait for a worker now."""
-        return len(self._backlog)
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing waits for a worker and nothing is being worked on."""
-        return not len(self._backlog) and not self._backlog.active
 
     def add(self, key: K, *, urgent: bool = False) -> None:
         """Work on ``key`` as soon as possible, before those that are not ``urgent``."""

@@ -56,7 +56,6 @@ class ObjectMeta(ApiModel):
     namespace: str = ""
     uid: str = ""
     generation: int = 0
-    resource_version: str = ""
     creation_timestamp: datetime | None = None
     deletion_timestamp: datetime | None = None
     finalizers: tuple[str, ...] = ()

@@ -51,7 +51,7 @@ class Publisher:
         return int(bound)
 
     async def stop(self, grace_seconds: float = 1) -> None:
-        self._served.refuse("the operator is stopping")
+        self.refuse("the operator is stopping")
         if self._server is not None:
             await self._server.stop(grace_seconds)
 
