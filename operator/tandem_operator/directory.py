@@ -1,4 +1,4 @@
-"""Who refers to whom, kept up to date change by change. Pure; ``handlers`` feeds it, ``reconcile`` asks it.
+"""Who refers to whom, kept up to date change by change. Pure; ``observing`` feeds it, reconcilers ask it.
 
 A ModelDeployment that does not parse keeps what it referred to when it last did, see ``references``. A CloudEndpoint
 that does not parse is not in here: nothing leaves through it. Either's own reconcile says why.

@@ -1,7 +1,7 @@
 """kopf's handlers: an event becomes a key on the queue, and nothing else. Runs in kopf's thread, see ``watching``.
 
 kopf gives watching and login. It is not the brain: its handlers lose work on conflicts, its timers die, it misses
-deletions across a 410 and elects no leader (field-notes: reliability). So no state handlers, no timers, no indices.
+deletions across a 410 and elects no leader (docs/adr/0001). So no state handlers, no timers, no indices.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Who gets which bare model name. Pure; asked by ``reconcile`` with the deployments that claim one.
+"""Who gets which bare model name. Pure; asked by ``reconcile_deployment`` with those that claim one.
 
 The older deployment keeps a name. An API server tells ages in whole seconds: of two from the same one, that keeps it
 whose status says so already, then the one with the smaller uid. So every reader of the same objects comes to the same

@@ -1,4 +1,4 @@
-"""The snapshot that every decision reads. Pure: filled by ``reconcile``, read by ``plan`` and ``readiness``.
+"""The snapshot that every decision reads. Pure: ``reconcile_deployment`` fills it, ``plan`` and ``readiness`` read it.
 
 ``None`` always means "could not be read", never "zero" or "absent": whoever meets it holds.
 """

@@ -1,4 +1,4 @@
-"""The Kubernetes API in raw JSON. Used by ``reconcile``, ``election`` and ``internal_secrets``; decides nothing.
+"""The Kubernetes API in raw JSON. Used by the reconcilers, ``election`` and ``internal_secrets``; decides nothing.
 
 Every write of an object goes through the fence: it says how many seconds this process may still believe that it
 leads, the request may not take longer, and without any left nothing is sent. Only the Lease itself is exempt.

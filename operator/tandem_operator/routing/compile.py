@@ -1,4 +1,4 @@
-"""From what is wanted to Envoy's resources, one owner at a time. Called by `reconcile`.
+"""From what is wanted to Envoy's resources, one owner at a time. Called by the reconcilers and `leading`.
 
 Each function returns only its owner's resources, so a change costs what changed. Nothing here reads the world.
 """

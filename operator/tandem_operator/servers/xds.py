@@ -1,9 +1,9 @@
 """The operator's delta-ADS server: what is published to gateways, and what they made of it.
 
-``reconcile`` puts and drops by owner (``gateway``, ``endpoint/<name>``, ``deployment/<namespace>/<name>``,
-``freshness``) and asks ``programmed``. ``__main__`` starts it, opens it when this process leads **and** everything that
-exists has been put once, and refuses when it no longer leads. Only clients with a certificate of the internal CA are
-let in; a new certificate serves the next connection, and streams that run are left alone.
+The reconcilers put and drop by owner (``endpoint/<name>``, ``deployment/<namespace>/<name>``) and ask ``programmed``,
+through ``publish``. ``leading`` makes one for each term: it puts ``gateway`` and ``freshness``, starts it, opens it
+once everything that exists has been put, and stops it when the term ends. Only clients with a certificate of the
+internal CA are let in; a new certificate serves the next connection, and streams that run are left alone.
 """
 
 from collections.abc import Callable, Iterable, Mapping
