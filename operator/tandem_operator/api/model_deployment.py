@@ -143,8 +143,8 @@ class ModelDeploymentStatus(StatusModel):
 
     conditions: Conditions = ()
     """Ready (requests are answered as the spec promises, also by a bridging cloud), LocalAvailable (a local replica is
-    ready), CloudReachable, RoutesProgrammed (every gateway knows the routes), and only while true Reconciling and
-    Stalled."""
+    ready), CloudReachable (policy and key let requests go to an endpoint; nothing is sent to find out whether it
+    answers), RoutesProgrammed (every gateway knows the routes), and only while true Reconciling and Stalled."""
 
     url: Annotated[str, Field(max_length=512)] = ""
     """Base URL for OpenAI clients. Example: http://gateway.tandem.svc:8080/v1."""
