@@ -47,8 +47,9 @@ install_uv() {
     python3 -m venv "$cache/uv" && "$cache/uv/bin/python" -m pip install --quiet uv
 }
 
+# uv's own Pythons come from none of the package registries, so they are no way out on a machine behind a mirror.
 python3 -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null ||
-    stop "Python 3.11, 3.12 or 3.13 is needed as python3 (found: $(python3 -V 2>&1 || true))."
+    stop "Python 3.11, 3.12 or 3.13 is needed as python3 (found: $(python3 -V 2>&1 || true)). Put one first in PATH and run this again."
 packages=$(missing_packages "$@")
 # shellcheck disable=SC2086  # one word per package
 [ -z "$packages" ] || install_packages $packages

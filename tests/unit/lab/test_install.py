@@ -123,7 +123,10 @@ def test_any_other_python_is_named_in_one_line(machine: Machine, version: str) -
     done = with_python(machine, version)
 
     assert done.returncode == 1
-    assert done.stderr == f"install: Python 3.11, 3.12 or 3.13 is needed as python3 (found: Python {version}).\n"
+    assert done.stderr == (
+        f"install: Python 3.11, 3.12 or 3.13 is needed as python3 (found: Python {version})."
+        " Put one first in PATH and run this again.\n"
+    )
 
 
 def test_script_readme_and_project_ask_for_the_same_python() -> None:
