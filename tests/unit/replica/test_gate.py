@@ -296,7 +296,9 @@ async def test_a_full_replica(headers, live, status, extra):
     assert extra.items() <= exchange.headers.items()
     assert "x-envoy-ratelimited" not in exchange.headers or status == 429
     if status != 307:
-        assert json.loads(exchange.body)["error"].keys() == {"message", "type", "param", "code"}
+        error = json.loads(exchange.body)["error"]
+        assert error.keys() == {"message", "type", "param", "code"}
+        assert error["code"] == {503: "replica_busy", 429: "rate_limit_exceeded"}[status]
 
 
 async def test_a_request_that_came_back_queues_though_it_is_late():
