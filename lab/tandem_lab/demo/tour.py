@@ -105,7 +105,7 @@ def edited(place: Place) -> Iterator[Step]:
         "Nothing of the edit is on its way any more",
         f"kubectl get mdep -n {_NAMESPACE} {MODEL} -o jsonpath='{_GENERATIONS_AND_CONDITIONS}'",
         (prints(r"^(\d+) \1 (?!.*Reconciling)"),),
-        within_seconds=_SETTLES_SECONDS,
+        within_seconds=120,  # Ray tells of no replica at all for some seconds after every change
     )
     yield Step(
         f"Nothing restarted: process {pid} is the replica, as before",
