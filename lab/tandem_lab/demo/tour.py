@@ -111,6 +111,7 @@ def edited(place: Place) -> Iterator[Step]:
         f"Nothing restarted: process {pid} is the replica, as before",
         _LIST_PROCESSES,
         (prints(rf'^"pid": {pid}\s*$'),),
+        within_seconds=120,  # Ray may still list the process that was killed before
     )
 
 
