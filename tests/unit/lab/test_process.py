@@ -28,7 +28,7 @@ def test_stopping_ends_the_whole_session(tmp_path: Path, monkeypatch: pytest.Mon
         assert running(child)
 
     assert not parent.alive
-    eventually(lambda: not running(child), within_seconds=10)
+    eventually(lambda: not running(child), within_seconds=60)
 
 
 def test_a_program_that_ignores_the_polite_request_is_killed(tmp_path: Path) -> None:
@@ -62,4 +62,4 @@ time.sleep(600)
         assert running(child)
         parent.send_signal(signal.SIGKILL)
 
-    eventually(lambda: not running(child), within_seconds=10)
+    eventually(lambda: not running(child), within_seconds=60)
