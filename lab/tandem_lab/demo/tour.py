@@ -16,7 +16,7 @@ _SETTLES_SECONDS = 30  # a route, a health check or a status that follows what w
 _STARTS_SECONDS = 600  # vLLM loads and warms up: about 90 on two cores in peace
 _QUESTION = "What is the capital of France?"
 _ASK_RAY = 'curl -s -H "Authorization: Bearer $RAY_TOKEN" $RAY_URL/api/serve/applications/'
-_LIST_PROCESSES = f"{_ASK_RAY} | grep -o '\"pid\": [0-9][0-9]*'"
+_LIST_PROCESSES = f'{_ASK_RAY} | grep -o \'"state": "RUNNING", "pid": [0-9]*\''
 _GENERATIONS_AND_CONDITIONS = "{.metadata.generation} {.status.observedGeneration} {.status.conditions[*].type}"
 _COUNT_SENT = "curl -s $CLOUD_ADMIN_URL/requests | grep -o '\"path\"' | wc -l"
 
@@ -110,8 +110,7 @@ def edited(place: Place) -> Iterator[Step]:
     yield Step(
         f"Nothing restarted: process {pid} is the replica, as before",
         _LIST_PROCESSES,
-        (prints(rf'^"pid": {pid}\s*$'),),
-        within_seconds=120,  # Ray may still list the process that was killed before
+        (prints(rf'^"state": "RUNNING", "pid": {pid}\s*$'),),  # Ray goes on listing the one that was killed before
     )
 
 

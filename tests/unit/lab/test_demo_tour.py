@@ -75,10 +75,10 @@ def test_an_edit_that_is_still_on_its_way_is_seen() -> None:
 def test_a_replica_that_an_edit_restarted_is_seen() -> None:
     step = step_called("Nothing restarted")
 
-    assert step.judge(Result(0, '"pid": 4711\n')) == []
-    assert step.judge(Result(0, '"pid": 4712\n'))
-    assert step.judge(Result(0, '"pid": 47110\n'))
-    assert step.judge(Result(0, '"pid": 4711\n"pid": 4712\n'))
+    assert step.judge(Result(0, '"state": "RUNNING", "pid": 4711\n')) == []
+    assert step.judge(Result(0, '"state": "RUNNING", "pid": 4712\n'))
+    assert step.judge(Result(0, '"state": "RUNNING", "pid": 47110\n'))
+    assert step.judge(Result(0, '"state": "RUNNING", "pid": 4711\n"state": "RUNNING", "pid": 4712\n'))
     assert step.judge(Result(1, ""))
 
 
@@ -91,12 +91,13 @@ def test_the_process_is_asked_for_before_the_edit() -> None:
 
 
 def test_processes_are_found_in_what_ray_serve_says() -> None:
-    told = json.dumps({"replicas": [{"pid": 4711, "port": 1}, {"pid": None}], "proxies": {"n": {"actor_id": "a"}}})
+    replicas = [{"state": "RUNNING", "pid": 4711, "port": 1}, {"state": "STOPPED", "pid": 1}, {"state": "RUNNING"}]
+    told = json.dumps({"replicas": replicas, "proxies": {"n": {"actor_id": "a"}}})
     command = step_called("Nothing restarted").command.partition("|")[2]
 
     found = subprocess.run(["bash", "-c", command], input=told, capture_output=True, text=True, check=True)
 
-    assert found.stdout == '"pid": 4711\n'
+    assert found.stdout == '"state": "RUNNING", "pid": 4711\n'
 
 
 def test_a_chat_is_valid_json_with_the_headers_that_were_asked_for() -> None:
