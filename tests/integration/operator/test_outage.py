@@ -56,7 +56,6 @@ async def test_a_minute_without_api_server_costs_no_request_and_no_wish(served, 
             await eventually_async(lambda: world.operator.healthy, START_SECONDS)
             asked += 1
             await asyncio.sleep(0.2)  # a client's pace, not a wait for anything
-        assert asked > OUTAGE_SECONDS
         assert world.operator.alive
         silent_seconds = await eventually_async(lambda: silence(world), START_SECONDS)
         assert silent_seconds >= OUTAGE_SECONDS
